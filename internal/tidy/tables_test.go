@@ -1,0 +1,107 @@
+package tidy
+
+const module = "github.com/spate-io/spate"
+
+// layers is the table of DESIGN.md, "The parts, and who may import whom". An import points down this list, never up.
+// An implementation stands above the interface that it implements, and the kit for tests above what it starts.
+// A new package is entered here first, where it belongs.
+var layers = []layer{
+	{dir: "examples"}, // every directory below it is a program of its own
+	{dir: "cmd/spate"},
+	{dir: "server", onlyFrom: []string{"cmd"}},
+	{dir: "server/dashboard", onlyFrom: []string{"server"}},
+	{dir: "spatetest", testsOnly: true},
+	{dir: "."}, // the root: what server and users' programs share
+	{dir: "protocol/echo", apart: "protocol"},
+	{dir: "protocol/resp", apart: "protocol"},
+	{dir: "protocol/mqtt", apart: "protocol"},
+	{dir: "protocol/httpapi", apart: "protocol"},
+	{dir: "protocol/websocket", apart: "protocol", carrierOf: []string{"protocol/mqtt", "protocol/httpapi"}},
+	{dir: "device"},
+	{dir: "flow"},
+	{dir: "bus"},
+	{dir: "auth"},
+	{dir: "store/natsstore", onlyFrom: []string{"cmd", "server"}},
+	{dir: "store/pebblestore", onlyFrom: []string{"cmd", "server", "."}},
+	{dir: "store/memstore"},
+	{dir: "store/storetest", testsOnly: true},
+	{dir: "store"},
+	{dir: "engine"},
+	{dir: "task", alone: true},
+	{dir: "event", alone: true},
+	{dir: "internal/deps", alone: true},
+	{dir: "internal/tidy", alone: true},
+}
+
+// A layer is one package of the table and who may import it, besides those above it.
+type layer struct {
+	dir       string
+	alone     bool     // imports nothing of ours
+	testsOnly bool     // imported by test files of every layer, and by examples, and by nothing else
+	apart     string   // packages of one group never import each other …
+	carrierOf []string // … except that these may import this one
+	onlyFrom  []string // imported from these directories and below them, and from nowhere else
+}
+
+// outside says where a library of others may be imported, so that users' programs do not carry what only the
+// binary or the tests need. Test files may import all of them.
+var outside = []outsider{
+	{prefix: "github.com/spf13/cobra", dirs: []string{"cmd"}, why: "the command line belongs to the binary"},
+	{prefix: "go.opentelemetry.io/otel/sdk", dirs: []string{"cmd"}, why: "packages use the tracing API; the SDK is the binary's choice"},
+	{prefix: "go.opentelemetry.io/otel/exporters", dirs: []string{"cmd"}, why: "packages use the tracing API; the SDK is the binary's choice"},
+	{prefix: "go.uber.org/goleak", dirs: []string{"spatetest"}, why: "it is for tests"},
+	{prefix: "github.com/rogpeppe/go-internal", why: "it is for tests"},
+	{prefix: "testing", dirs: []string{"spatetest", "store/storetest"}, why: "it is for tests"},
+}
+
+// An outsider is a library, by prefix of its path, and the directories whose packages may import it.
+type outsider struct {
+	prefix string
+	dirs   []string
+	why    string
+}
+
+// The sizes. Test files may be longer than others because a table of cases is read by the row, not from top to bottom.
+const (
+	maxFuncLines     = 70
+	maxFileLines     = 500
+	maxTestFileLines = 700
+	minDocWords      = 40 // fewer cannot say what is promised about order, blocking and ownership
+)
+
+// An allowance is an exception to one rule: how many places of a file, and why. Fewer than count is a finding too.
+type allowance struct {
+	count int
+	why   string
+}
+
+// A tables is all that the rules are told.
+type tables struct {
+	layers   []layer
+	outside  []outsider
+	docs     map[string]string    // package directory: why it needs no contract
+	goes     map[string]allowance // file: `go` statements, and who waits for those goroutines
+	sleeps   map[string]allowance // file: time.Sleep in tests
+	skips    map[string]allowance // file: skipped tests
+	globals  map[string]string    // file and name: why this package-level variable may change
+	noLeak   map[string]string    // package directory: why its tests do not check for leaked goroutines
+	required []string             // files that the repository must have
+}
+
+// ours is the state of this repository.
+var ours = tables{
+	layers:  layers,
+	outside: outside,
+	docs: map[string]string{
+		"internal/deps": "it only keeps dependencies in go.mod, and goes away",
+	},
+	goes:    map[string]allowance{},
+	sleeps:  map[string]allowance{},
+	skips:   map[string]allowance{},
+	globals: map[string]string{},
+	noLeak:  map[string]string{},
+	required: []string{
+		"LICENSE", "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
+		"Makefile", ".golangci.yml", ".ci/run", "go.mod",
+	},
+}
