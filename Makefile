@@ -1,0 +1,66 @@
+# Every target is one or two lines that can be typed by hand; `make` shows them.
+
+GO       ?= go
+FUZZTIME ?= 10s
+CROSS    ?= darwin windows freebsd
+SOAK     ?= 10m
+BIN      ?= bin/spate
+
+.DEFAULT_GOAL := help
+
+##@ Every day
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build the binary into bin/spate
+	$(GO) build -trimpath -o $(BIN) ./cmd/spate
+
+test: ## The tests, as the README has it
+	$(GO) test ./...
+
+race: ## The tests under the race detector, in random order
+	$(GO) test -race -shuffle=on ./...
+
+lint: ## golangci-lint, at the version pinned in tools/go.mod (its first build takes two minutes)
+	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+
+tidy: ## Bring every go.mod, the format and the style back in order, and report what is left
+	gofmt -w $$(git ls-files '*.go')
+	for dir in $$(git ls-files '*go.mod' | xargs -n 1 dirname); do (cd $$dir && $(GO) mod tidy) || exit 1; done
+	$(GO) test ./internal/tidy
+
+##@ Before a change is merged
+
+ci: ## All that CI does (installs what is missing when it runs as root)
+	.ci/run
+
+cover: ## Coverage by function, and cover.html
+	$(GO) test -coverpkg=./... -coverprofile=cover.out ./...
+	$(GO) tool cover -func=cover.out | tail -n 1
+	$(GO) tool cover -html=cover.out -o cover.html
+
+fuzz: ## Fuzz every target for FUZZTIME (10s each)
+	.ci/fuzz $(FUZZTIME)
+
+fuzz-corpus: ## Run the kept fuzz corpora, without fuzzing
+	$(GO) test -run '^Fuzz' ./...
+
+cross: ## Build and vet, tests included, for the systems in CROSS
+	for os in $(CROSS); do echo "GOOS=$$os" && GOOS=$$os $(GO) build ./... && GOOS=$$os $(GO) vet ./... || exit 1; done
+
+e2e: ## Real clients against the built binary (needs redis-server and redis-tools)
+	cd e2e && $(GO) test -count=1 -timeout 5m ./...
+
+##@ Now and then
+
+soak: ## Random connects, slow readers, kills and reloads under the race detector for SOAK (10m)
+	$(GO) test -race -timeout 20m -run '^TestSoak$$' ./server -v -args -soak $(SOAK)
+
+bench: ## Spate beside its peers (see bench/README.md)
+	cd bench && $(GO) run . $(ARGS)
+
+clean: ## Remove what was built here
+	rm -rf bin cover.out cover.html
+
+.PHONY: help build test race lint tidy ci cover fuzz fuzz-corpus cross e2e soak bench clean
