@@ -52,6 +52,8 @@ func (in tables) forbids(f *file, to string) string {
 	switch {
 	case b.testsOnly && (f.test || a.dir == "examples"):
 		return ""
+	case b.testsToo && f.test && strings.HasSuffix(f.Name.Name, "_test"):
+		return ""
 	case b.testsOnly:
 		return "it is for tests"
 	case a.alone:
