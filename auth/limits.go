@@ -25,7 +25,7 @@ const (
 	// maxCertNames bounds the names of one kind that are read from a client certificate.
 	maxCertNames = 64
 
-	// maxFilterBytes bounds an access filter after {user} is filled in.
+	// maxFilterBytes bounds an access filter as it is written in the configuration.
 	maxFilterBytes = 1024
 
 	// maxFilters bounds the filters of one role and one direction.

@@ -1,0 +1,38 @@
+package auth
+
+import "sync/atomic"
+
+// counters are those that are counted where they happen.
+type counters struct {
+	accepted, refused, limited, busy, forbidden, cacheHits, keyFetches, keyFailures atomic.Uint64
+}
+
+// Stats are counters since the start, for metrics. None of them holds a name.
+type Stats struct {
+	Accepted        uint64 // logins that succeeded
+	Refused         uint64 // logins with credentials that were not accepted
+	Limited         uint64 // logins refused because their address had failed too often
+	Busy            uint64 // logins that could not be checked in time
+	Forbidden       uint64 // actions that Authorize denied
+	CacheHits       uint64 // passwords that were not hashed because they were right a short while ago
+	KeyFetches      uint64 // requests to key servers
+	KeyFailures     uint64 // requests to key servers that failed
+	AuditLines      uint64 // audit lines written
+	AuditSuppressed uint64 // audit lines left out because of their rate
+
+	Addresses  int    // addresses of which failed tries are remembered
+	Generation uint64 // configurations so far
+}
+
+// Stats returns the counters.
+func (a *Auth) Stats() Stats {
+	lines, suppressed := a.audit.counts()
+	return Stats{
+		Accepted: a.count.accepted.Load(), Refused: a.count.refused.Load(),
+		Limited: a.count.limited.Load(), Busy: a.count.busy.Load(),
+		Forbidden: a.count.forbidden.Load(), CacheHits: a.count.cacheHits.Load(),
+		KeyFetches: a.count.keyFetches.Load(), KeyFailures: a.count.keyFailures.Load(),
+		AuditLines: lines, AuditSuppressed: suppressed,
+		Addresses: a.tries.tracked(), Generation: a.Generation(),
+	}
+}
