@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -40,7 +41,7 @@ func Timeout[T any](ctx context.Context, d time.Duration, fn Func[T]) (T, error)
 	inner, cancel := context.WithTimeoutCause(ctx, d, limit)
 	defer cancel()
 	v, err := fn(inner)
-	if err != nil && context.Cause(inner) == error(limit) { //nolint:errorlint // This very timeout, not one within fn.
+	if err != nil && context.Cause(inner) == error(limit) && !errors.Is(err, limit) { //nolint:errorlint // This very timeout, not one within fn.
 		err = fmt.Errorf("%w: %w", limit, err)
 	}
 	return v, err
