@@ -1,0 +1,212 @@
+package engine
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// Close ends the connection for reason r; cause may be nil. What was written
+// before is still delivered, unless the reason says that the peer does not
+// read or must not be waited for. Close does not wait; a handler that is
+// running finishes first, with its context canceled. Only the first call
+// counts.
+func (c *Conn) Close(r Reason, cause error) { c.close(r, cause) }
+
+func (c *Conn) close(r Reason, cause error) {
+	c.mu.Lock()
+	c.closeLocked(r, cause)
+	c.mu.Unlock()
+}
+
+func (c *Conn) closeLocked(r Reason, cause error) {
+	if c.phase != phaseOpen {
+		if c.phase < phaseLingering && !r.graceful() && c.reason.graceful() {
+			// The farewell cannot be delivered: no more waiting.
+			c.abandonLocked()
+		}
+		return
+	}
+	c.phase = phaseClosing
+	c.reason = r
+	if cause != nil {
+		c.extra().cause = unwrapClose(cause)
+	}
+	if c.ext != nil && c.ext.cancel != nil {
+		c.ext.cancel(c.whyLocked())
+	}
+	if !r.graceful() {
+		c.abandonLocked()
+	}
+	c.roomLocked()
+	c.signal(eventClose)
+}
+
+// unwrapClose drops the reason from a cause that carries one, since the
+// connection keeps it itself.
+func unwrapClose(err error) error {
+	if ce, ok := err.(*CloseError); ok {
+		return ce.Err
+	}
+	return err
+}
+
+// abandonLocked gives up what waits to be sent and ends both directions, so
+// that whoever reads or writes the socket stops.
+func (c *Conn) abandonLocked() {
+	if c.flags&flagFlushing == 0 {
+		c.dropOutputLocked()
+	}
+	c.flags |= flagAbandoned
+	c.sock.shutdown()
+	c.signal(eventClose)
+}
+
+func (c *Conn) dropOutputLocked() {
+	o := c.out
+	if o == nil {
+		return
+	}
+	c.out = nil
+	for _, b := range []*buffer{o.head, o.tail} {
+		if b != nil {
+			c.eng.giveBack(b)
+		}
+	}
+	c.eng.freeOutput(o)
+}
+
+// closeStep takes the closing as far as it goes without waiting for the peer:
+// end the session, send what waits, shut our side, wait for the peer to close
+// its side, let go of the descriptor. Owner only.
+func (c *Conn) closeStep(scratch []byte) (again bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase == phaseClosing {
+		c.phase = phaseFlushing
+		c.endSessionLocked()
+	}
+	if c.phase == phaseFlushing {
+		if c.flags&flagAbandoned == 0 {
+			c.flushLocked()
+			if c.out != nil {
+				return false // a flush, or the write deadline, signals again
+			}
+			if c.flags&flagPeerEOF == 0 && c.stream().closeWrite() == nil {
+				c.phase = phaseLingering
+				c.setReadDeadline(c.eng.limits.LingerTimeout, ReasonPeer)
+				c.lingered = 0
+			}
+		}
+		if c.phase == phaseFlushing {
+			c.finishLocked()
+			return false
+		}
+	}
+	if c.phase == phaseLingering {
+		return c.lingerLocked(scratch)
+	}
+	return false
+}
+
+// endSessionLocked tells the session, and releases what the owner held.
+func (c *Conn) endSessionLocked() {
+	why := c.whyLocked()
+	sess := c.sess
+	c.mu.Unlock()
+	if sess != nil {
+		func() {
+			defer c.recoverPanic("closing the session")
+			sess.Close(c, why)
+		}()
+	}
+	if c.in != nil {
+		c.eng.giveBack(c.in)
+		c.in = nil
+	}
+	c.mu.Lock()
+}
+
+// lingerLocked reads and throws away what the peer still sends. Closing the
+// descriptor with unread bytes would send a reset, which makes the peer's
+// kernel discard the final message before the peer has read it (RFC 1122,
+// section 4.2.2.13).
+func (c *Conn) lingerLocked(scratch []byte) (again bool) {
+	for range turnReads {
+		if c.flags&flagAbandoned != 0 || c.lingered > lingerBytes {
+			c.finishLocked()
+			return false
+		}
+		c.mu.Unlock()
+		n, err := c.stream().read(scratch)
+		c.mu.Lock()
+		c.lingered += int32(n)
+		if err == errAgain {
+			return false
+		}
+		if err != nil {
+			c.finishLocked()
+			return false
+		}
+	}
+	return true
+}
+
+// finishLocked closes the descriptor. A goroutine that is writing must be let
+// out first: the number could otherwise be given to another connection while
+// it writes.
+func (c *Conn) finishLocked() {
+	if c.phase == phaseClosed {
+		return
+	}
+	if c.flags&flagFlushing != 0 {
+		c.flags |= flagFinish
+		c.sock.shutdown()
+		return
+	}
+	c.phase = phaseClosed
+	c.dropOutputLocked()
+	c.roomLocked()
+	c.setWriteDeadline(0)
+	c.due.readAt.Store(0)
+	if err := c.sock.close(); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+		c.eng.log.Debug("closing a socket", "conn", c.id, "error", err)
+	}
+	c.eng.wheel.remove(c)
+	c.eng.forget(c)
+	c.report()
+}
+
+// report logs and counts the end of the connection.
+func (c *Conn) report() {
+	level := slog.LevelInfo
+	if c.reason.routine() {
+		level = slog.LevelDebug
+	}
+	if !c.eng.log.Enabled(c.eng.ctx, level) {
+		return
+	}
+	why, _ := c.whyLocked().(*CloseError)
+	args := []any{
+		"reason", c.reason.String(), "conn", c.id, "listener", c.lst.name, "remote", c.RemoteString(),
+		"age", time.Duration(c.eng.clock.ms()-c.openedAt) * time.Millisecond,
+		"bytes_in", c.bytesIn.Load(), "bytes_out", c.bytesOut.Load(),
+	}
+	if why != nil && why.Err != nil {
+		args = append(args, "error", why.Err.Error())
+	}
+	c.eng.log.Log(c.eng.ctx, level, "connection closed", args...)
+}
+
+// expire closes the connection because a deadline has passed.
+func (c *Conn) expire(r Reason) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.phase == phaseOpen:
+		c.closeLocked(r, nil)
+	case c.phase < phaseClosed:
+		c.abandonLocked() // the peer did not take the farewell in time
+	}
+}

@@ -1,0 +1,212 @@
+package engine
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Conn is one connection. Its methods may be called from any goroutine at
+// any time, also after it is closed.
+//
+// While it waits it is this struct and its session: no goroutine, no buffer.
+type Conn struct {
+	eng      *Engine
+	lst      *Listener
+	sock     sock     // the socket; never changes
+	tls      *tlsSock // TLS on top of it, from the handshake on
+	sess     Session  // nil until opened; set by the owner under mu, read by the owner without
+	id       uint64
+	slot     uint32 // index in the engine's table
+	lingered int32  // bytes thrown away while lingering; owner only
+	remote   netip.AddrPort
+	openedAt int64 // engine milliseconds
+	lastAt   atomic.Int64
+	bytesIn  atomic.Uint64
+	bytesOut atomic.Uint64
+
+	// state holds the event bits and the owner bit; see turn.go.
+	state atomic.Uint32
+	// in holds a partial request between two turns. Owner only.
+	in *buffer
+
+	due  due         // deadlines; see wheel.go
+	full atomic.Bool // the socket has no room; the driver calls writable when it has
+
+	// mu guards what follows.
+	mu      sync.Mutex
+	out     *output // nil while nothing waits to be sent
+	ext     *extra  // what few connections need
+	phase   phase
+	reason  Reason
+	flags   flags
+	dropped uint32 // messages dropped by overflow policies
+}
+
+// phase is how far the connection's closing has got.
+type phase uint8
+
+const (
+	phaseOpen      phase = iota
+	phaseClosing         // a reason is set; the owner has yet to act on it
+	phaseFlushing        // the session is closed; output is still leaving
+	phaseLingering       // our side is shut; waiting for the peer to close
+	phaseClosed          // the descriptor is gone
+)
+
+type flags uint8
+
+const (
+	flagFlushing  flags = 1 << iota // a goroutine is writing to the socket
+	flagFlushJob                    // a flush is scheduled
+	flagPeerEOF                     // the peer has shut its side
+	flagPaused                      // not read because output waits
+	flagFinish                      // the owner waits for the writing goroutine to let go
+	flagAbandoned                   // nothing more is sent, nobody is waited for
+)
+
+// extra holds what most connections never need.
+type extra struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	cause  error         // why it closes, if there is more to say than the reason
+	room   chan struct{} // closed when output has left; see output.go
+}
+
+// stream returns what bytes are read from and written to.
+func (c *Conn) stream() stream {
+	if c.tls != nil {
+		return c.tls
+	}
+	return c.sock
+}
+
+func (c *Conn) extra() *extra {
+	if c.ext == nil {
+		c.ext = &extra{}
+	}
+	return c.ext
+}
+
+// ID returns the connection's number: unique, increasing, from 1.
+func (c *Conn) ID() uint64 { return c.id }
+
+// Remote returns the peer's address; it is not valid for Unix sockets.
+func (c *Conn) Remote() netip.AddrPort { return c.remote }
+
+// RemoteString returns the peer's address for people: "127.0.0.1:5170", or
+// "unix" where there is none.
+func (c *Conn) RemoteString() string {
+	if !c.remote.IsValid() {
+		return "unix"
+	}
+	return c.remote.String()
+}
+
+// Listener returns the listener that accepted the connection.
+func (c *Conn) Listener() *Listener { return c.lst }
+
+// Logger returns the engine's logger with the connection's ID and peer. It
+// allocates: it is for the rare line.
+func (c *Conn) Logger() *slog.Logger {
+	return c.eng.log.With("conn", c.id, "listener", c.lst.name, "remote", c.RemoteString())
+}
+
+// TLS returns the state of the TLS session, or nil on a plain connection.
+func (c *Conn) TLS() *tls.ConnectionState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tls == nil {
+		return nil
+	}
+	return &c.tls.state
+}
+
+// Context returns a context that ends, with a [CloseError] as its cause, when
+// the connection closes. Handlers that block should watch it.
+func (c *Conn) Context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x := c.extra()
+	if x.ctx == nil {
+		x.ctx, x.cancel = context.WithCancelCause(c.eng.ctx)
+		if c.phase != phaseOpen {
+			x.cancel(c.whyLocked())
+		}
+	}
+	return x.ctx
+}
+
+// Closing tells whether the connection is closed or about to be; a session
+// that serves a long pipeline asks between two requests.
+func (c *Conn) Closing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.phase != phaseOpen
+}
+
+// busy tells whether the owner is doing something for the connection, rather
+// than waiting for its peer.
+func (c *Conn) busy() bool {
+	return c.state.Load()&stateOwned != 0 && !c.sock.waiting()
+}
+
+func (c *Conn) whyLocked() error {
+	e := &CloseError{Reason: c.reason}
+	if c.ext != nil {
+		e.Err = c.ext.cause
+	}
+	return e
+}
+
+// Info describes a connection at one moment.
+type Info struct {
+	ID       uint64         `json:"id"`
+	Remote   string         `json:"remote"`
+	Listener string         `json:"listener"`
+	Protocol string         `json:"protocol"`
+	User     string         `json:"user,omitempty"`
+	Detail   string         `json:"detail,omitempty"`
+	State    string         `json:"state"` // idle, serving or closing
+	Age      time.Duration  `json:"age"`
+	Idle     time.Duration  `json:"idle"`
+	BytesIn  uint64         `json:"bytes_in"`
+	BytesOut uint64         `json:"bytes_out"`
+	Waiting  int            `json:"waiting"` // bytes that wait to be sent
+	Dropped  uint32         `json:"dropped"` // messages dropped by overflow policies
+	Addr     netip.AddrPort `json:"-"`
+}
+
+// Info returns a description of the connection as it is now.
+func (c *Conn) Info() Info {
+	now := c.eng.clock.ms()
+	i := Info{
+		ID: c.id, Remote: c.RemoteString(), Addr: c.remote,
+		Listener: c.lst.name, Protocol: c.lst.proto.Name(),
+		Age:     time.Duration(now-c.openedAt) * time.Millisecond,
+		Idle:    time.Duration(now-c.lastAt.Load()) * time.Millisecond,
+		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
+		State: "idle",
+	}
+	if c.busy() {
+		i.State = "serving"
+	}
+	c.mu.Lock()
+	if c.out != nil {
+		i.Waiting = c.out.waiting()
+	}
+	i.Dropped = c.dropped
+	if c.phase != phaseOpen {
+		i.State = "closing"
+	}
+	sess := c.sess
+	c.mu.Unlock()
+	if d, ok := sess.(Describer); ok {
+		i.User, i.Detail = d.Describe()
+	}
+	return i
+}

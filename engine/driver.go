@@ -1,0 +1,62 @@
+package engine
+
+import "net"
+
+// A driver moves bytes between sockets and connections, and gives goroutines
+// to connections that have work.
+type driver interface {
+	// accept takes connections from ln and hands them to admit until the
+	// listener closes.
+	accept(ln *Listener) error
+	// wake gives c, which has just got an owner bit, a goroutine that runs
+	// its turns.
+	wake(c *Conn)
+	// scheduleFlush has c.flushJob called soon.
+	scheduleFlush(c *Conn)
+	// workers returns the number of goroutines that serve connections now.
+	workers() int
+	// stop waits for its goroutines. All connections are closed by then.
+	stop() error
+}
+
+// stream is what bytes are read from and written to. Only the owner reads, and
+// only one goroutine at a time writes.
+type stream interface {
+	// read returns errAgain when nothing has arrived, io.EOF at the end.
+	read(p []byte) (int, error)
+	// write writes as much as there is room for, and returns errAgain if it
+	// has to be called again, be it with nothing, once there is more room. A
+	// driver whose sockets block writes all.
+	write(p []byte) (int, error)
+	// closeWrite tells the peer that nothing more comes.
+	closeWrite() error
+}
+
+// sock is one connection's socket as its driver drives it.
+type sock interface {
+	stream
+	// shutdown ends both directions; reads and writes that are under way
+	// return. The descriptor stays taken until close.
+	shutdown()
+	// interrupt makes a read that is blocked return errAgain.
+	interrupt()
+	// waiting tells whether a read is blocked. Any goroutine may ask.
+	waiting() bool
+	// close lets go of the descriptor.
+	close() error
+	// wire returns the socket for crypto/tls. Its reads wait, until
+	// afterHandshake makes them return a temporary error when there is
+	// nothing.
+	wire() net.Conn
+	afterHandshake()
+}
+
+// Drivers.
+const (
+	// Epoll waits on all sockets with a few event loops. Linux only, and the
+	// default there.
+	Epoll = "epoll"
+	// Net gives each connection a goroutine and a buffer, as Go's net package
+	// would have it. It works everywhere, and with any [net.Listener].
+	Net = "net"
+)

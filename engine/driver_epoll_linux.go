@@ -1,0 +1,145 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const defaultDriver = Epoll
+
+// epollDriver spreads connections over a few event loops.
+type epollDriver struct {
+	eng   *Engine
+	loops []*loop
+	turn  atomic.Uint32 // which loop gets the next connection
+}
+
+func newEpollDriver(e *Engine) (driver, error) {
+	reserveDescriptors(e.limits.Connections)
+	n := e.opts.Loops
+	if n <= 0 {
+		n = max(1, runtime.GOMAXPROCS(0)/4)
+	}
+	d := &epollDriver{eng: e}
+	for range n {
+		l, err := newLoop(e)
+		if err != nil {
+			return nil, errors.Join(err, d.stop())
+		}
+		d.loops = append(d.loops, l)
+	}
+	return d, nil
+}
+
+func (d *epollDriver) accept(l *Listener) error {
+	rc, err := l.rawConn()
+	if err != nil {
+		return err
+	}
+	var backoff time.Duration
+	for l.ready() {
+		fd, remote, err := acceptOne(rc)
+		if err != nil {
+			if !l.failed(err, &backoff) {
+				return nil
+			}
+			continue
+		}
+		l.recovered(&backoff)
+		if !l.admit(remote.Addr()) {
+			_ = syscall.Close(fd)
+			continue
+		}
+		d.adopt(l, fd, remote)
+	}
+	return nil
+}
+
+// adopt makes a connection of an accepted descriptor and gives it a loop.
+func (d *epollDriver) adopt(l *Listener, fd int, remote netip.AddrPort) {
+	c := &epollConn{fd: int32(fd), loop: d.loops[int(d.turn.Add(1))%len(d.loops)]}
+	c.remote = remote
+	if l.tls != nil {
+		c.tlsWire = newTLSWire(c)
+	}
+	c.state.Store(stateOwned | eventOpen) // so that no event hands it out before it is ready
+	d.eng.initConn(&c.Conn, l, c)
+	if err := c.loop.register(fd, c.tag()); err != nil {
+		c.phase, c.reason = phaseFlushing, ReasonInternal
+		c.mu.Lock()
+		c.extra().cause = err
+		c.finishLocked()
+		c.mu.Unlock()
+		return
+	}
+	c.loop.push(job{c, jobTurn})
+}
+
+func (d *epollDriver) wake(c *Conn) {
+	ec := epollOf(c)
+	ec.loop.push(job{ec, jobTurn})
+}
+
+func (d *epollDriver) scheduleFlush(c *Conn) {
+	ec := epollOf(c)
+	ec.loop.push(job{ec, jobFlush})
+}
+
+func epollOf(c *Conn) *epollConn { return c.sock.(*epollConn) }
+
+func (d *epollDriver) workers() int {
+	n := 0
+	for _, l := range d.loops {
+		n += l.workers()
+	}
+	return n
+}
+
+func (d *epollDriver) stop() error {
+	var errs []error
+	for _, l := range d.loops {
+		errs = append(errs, l.stop())
+	}
+	return errors.Join(errs...)
+}
+
+// scratchPool lends the read buffers of workers.
+type scratchPool struct{ p sync.Pool }
+
+func (s *scratchPool) get() *[scratchSize]byte {
+	if b, ok := s.p.Get().(*[scratchSize]byte); ok {
+		return b
+	}
+	return new([scratchSize]byte)
+}
+
+func (s *scratchPool) put(b *[scratchSize]byte) { s.p.Put(b) }
+
+// rawConn returns the listening socket to call accept4 on, with waiting left
+// to Go's poller. The net package does not give that for its own descriptor,
+// so it is for a duplicate, which Close closes too.
+func (l *Listener) rawConn() (syscall.RawConn, error) {
+	filer, ok := l.ln.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, errors.New("the epoll driver needs a TCP or Unix listener; use the \"net\" driver")
+	}
+	f, err := filer.File()
+	if err != nil {
+		return nil, fmt.Errorf("duplicating the listening socket: %w", err)
+	}
+	l.eng.mu.Lock()
+	defer l.eng.mu.Unlock()
+	if l.isClosed() {
+		return nil, errors.Join(net.ErrClosed, f.Close())
+	}
+	l.dup = f
+	return f.SyscallConn()
+}

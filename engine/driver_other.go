@@ -1,0 +1,11 @@
+//go:build !linux
+
+package engine
+
+import "syscall"
+
+const defaultDriver = Net
+
+func newEpollDriver(*Engine) (driver, error) { return nil, ErrDriver }
+
+func controlListener(string, string, syscall.RawConn) error { return nil }

@@ -1,0 +1,255 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options configure an engine. The zero value is good.
+type Options struct {
+	// Driver is Epoll or Net. Default: Epoll on Linux, Net elsewhere.
+	Driver string
+	// Loops is the number of event loops of the epoll driver. Default: one
+	// for every four CPUs that Go may use, since a loop hands its work to all
+	// of them; more loops than that mean less work for each wake-up.
+	Loops int
+	// Limits bound what peers can make the engine hold.
+	Limits Limits
+	// Logger takes the log. Default: slog.Default().
+	Logger *slog.Logger
+}
+
+// An Engine accepts connections and runs the sessions of their protocols.
+type Engine struct {
+	log    *slog.Logger
+	limits Limits
+	opts   Options
+	ctx    context.Context // the parent of every connection's context
+	cancel context.CancelFunc
+
+	clock      clock
+	wheel      wheel
+	table      table
+	stats      counters
+	buffers    buffers
+	outputs    sync.Pool
+	buffered   atomic.Int64
+	nextID     atomic.Uint64
+	handshakes chan struct{} // a token for each TLS handshake under way
+
+	mu        sync.Mutex
+	drivers   map[string]driver
+	listeners []*Listener
+	stopping  bool
+	running   sync.WaitGroup // accept loops and the timekeeper
+	stopTime  chan struct{}
+}
+
+// New returns an engine that listens to nothing yet. Shutdown releases it.
+func New(o Options) (*Engine, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Driver == "" {
+		o.Driver = defaultDriver
+	}
+	limits := o.Limits.withDefaults()
+	ctx, cancel := context.WithCancel(context.Background())
+	e := &Engine{
+		log: o.Logger, limits: limits, opts: o, ctx: ctx, cancel: cancel,
+		handshakes: make(chan struct{}, min(limits.Handshakes, 1<<20)),
+		drivers:    make(map[string]driver),
+		stopTime:   make(chan struct{}),
+	}
+	e.clock.start = time.Now()
+	e.clock.update()
+	e.wheel.tick = e.clock.ms() / wheelTick.Milliseconds()
+	if _, err := e.driver(o.Driver); err != nil {
+		cancel()
+		return nil, fmt.Errorf("starting the %q driver: %w", o.Driver, err)
+	}
+	e.running.Go(e.keepTime)
+	return e, nil
+}
+
+// driver returns the driver of the given name, started on first use.
+func (e *Engine) driver(name string) (driver, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if d := e.drivers[name]; d != nil {
+		return d, nil
+	}
+	if e.stopping {
+		return nil, ErrStopped
+	}
+	var d driver
+	var err error
+	switch name {
+	case Net:
+		d = newNetDriver(e)
+	case Epoll:
+		d, err = newEpollDriver(e)
+	default:
+		err = ErrDriver
+	}
+	if err == nil {
+		e.drivers[name] = d
+	}
+	return d, err
+}
+
+func (e *Engine) driverList() []driver {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var all []driver
+	for _, d := range e.drivers {
+		all = append(all, d)
+	}
+	return all
+}
+
+// keepTime updates the clock and turns the wheel until the engine stops.
+func (e *Engine) keepTime() {
+	t := time.NewTicker(wheelTick)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			e.wheel.advance(e.clock.update(), e.deadline)
+		case <-e.stopTime:
+			return
+		}
+	}
+}
+
+// deadline ends c, whose deadline has passed, unless that was for the peer to
+// send something and c is busy with what the peer has sent.
+func (e *Engine) deadline(c *Conn, why Reason) {
+	switch why {
+	case ReasonIdleTimeout, ReasonFirstTimeout, ReasonRequestTimeout:
+		if c.busy() {
+			e.wheel.look(c, e.clock.ms()+time.Second.Milliseconds())
+			return
+		}
+	}
+	c.expire(why)
+}
+
+// Shutdown stops accepting, lets every connection answer the requests that it
+// has received, delivers what waits to be sent, and closes. When ctx ends it
+// closes what is left at once; handlers that are still running have their
+// context canceled and are waited for a moment more. The error says what had
+// to be cut off. It may be called once.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	e.mu.Lock()
+	if e.stopping {
+		e.mu.Unlock()
+		return ErrStopped
+	}
+	e.stopping = true
+	listeners := e.listeners
+	e.mu.Unlock()
+	var errs []error
+	for _, l := range listeners {
+		errs = append(errs, l.Close())
+	}
+	for c := range e.Connections {
+		c.signal(eventDrain)
+	}
+	select {
+	case <-e.table.drained():
+	case <-ctx.Done():
+		errs = append(errs, e.cutOff())
+	}
+	e.cancel()
+	close(e.stopTime)
+	e.running.Wait()
+	for _, d := range e.driverList() {
+		errs = append(errs, d.stop())
+	}
+	return errors.Join(errs...)
+}
+
+// cutOff ends the connections that did not drain in time.
+func (e *Engine) cutOff() error {
+	left := e.table.all()
+	for _, c := range left {
+		c.close(ReasonShutdown, nil)
+		c.mu.Lock()
+		c.abandonLocked()
+		c.mu.Unlock()
+	}
+	const grace = time.Second // for handlers to notice that their context has ended
+	stuck := time.NewTimer(grace)
+	defer stuck.Stop()
+	select {
+	case <-e.table.drained():
+		return fmt.Errorf("%d connections were cut off: they did not finish within the drain timeout", len(left))
+	case <-stuck.C:
+		return fmt.Errorf("%d connections were cut off, and %d handlers are still running: "+
+			"handlers must return when their context ends", len(left), e.table.size())
+	}
+}
+
+// lend returns a buffer of at least n bytes and counts it.
+func (e *Engine) lend(n int) *buffer {
+	b := e.buffers.get(n)
+	e.buffered.Add(int64(cap(b.b)))
+	return b
+}
+
+func (e *Engine) giveBack(b *buffer) {
+	e.buffered.Add(-int64(cap(b.b)))
+	e.buffers.put(b)
+}
+
+func (e *Engine) grow(b *buffer, n int) *buffer {
+	before := cap(b.b)
+	b = e.buffers.grow(b, n)
+	e.buffered.Add(int64(cap(b.b) - before))
+	return b
+}
+
+func (e *Engine) newOutput() *output {
+	if o, ok := e.outputs.Get().(*output); ok {
+		return o
+	}
+	return &output{}
+}
+
+func (e *Engine) freeOutput(o *output) {
+	marks := o.marks[:0]
+	if cap(marks) > 64 {
+		marks = nil
+	}
+	*o = output{marks: marks}
+	e.outputs.Put(o)
+}
+
+// newConn makes the connection for a socket that l has accepted.
+func (e *Engine) initConn(c *Conn, l *Listener, s sock) {
+	c.eng, c.lst, c.sock = e, l, s
+	c.id = e.nextID.Add(1)
+	c.openedAt = e.clock.ms()
+	c.lastAt.Store(c.openedAt)
+	e.table.add(c)
+	e.stats.accepted.Add(1)
+	l.accepted.Add(1)
+}
+
+// forget removes a connection whose descriptor is closed.
+func (e *Engine) forget(c *Conn) {
+	e.stats.bytesIn.Add(c.bytesIn.Load())
+	e.stats.bytesOut.Add(c.bytesOut.Load())
+	e.stats.closed[c.reason].Add(1)
+	e.table.remove(c)
+	e.table.leave(c.remote.Addr())
+	if c.ext != nil && c.ext.cancel != nil {
+		c.ext.cancel(c.whyLocked())
+	}
+}

@@ -1,0 +1,111 @@
+package engine
+
+// scheduleFlushLocked has a task of the driver send what waits, unless one is
+// about to anyway, or the socket has no room.
+func (c *Conn) scheduleFlushLocked() {
+	if c.flags&(flagFlushJob|flagFlushing) != 0 || c.out == nil || c.full.Load() {
+		return
+	}
+	c.flags |= flagFlushJob
+	c.lst.driver.scheduleFlush(c)
+}
+
+// flushJob is what a driver runs for a scheduled flush.
+func (c *Conn) flushJob() {
+	c.mu.Lock()
+	c.flags &^= flagFlushJob
+	c.flushLocked()
+	c.mu.Unlock()
+}
+
+// writable is what a driver calls when the socket has room again.
+func (c *Conn) writable() {
+	if !c.full.CompareAndSwap(true, false) {
+		return
+	}
+	c.mu.Lock()
+	c.scheduleFlushLocked()
+	c.mu.Unlock()
+}
+
+// flushLocked writes until nothing waits or the socket is full. The lock is
+// released while it writes; one goroutine writes at a time, and takes along
+// what others append meanwhile.
+func (c *Conn) flushLocked() {
+	if c.out == nil || c.flags&flagFlushing != 0 || c.full.Load() || c.phase >= phaseLingering {
+		return
+	}
+	c.flags |= flagFlushing
+	for full := false; c.out != nil && c.phase < phaseLingering; {
+		err := c.writeChunkLocked()
+		switch {
+		case err == nil:
+			full = false
+			continue
+		case err != errAgain:
+			c.closeLocked(ReasonReset, err)
+		case !full || !c.full.Load():
+			// The driver ignores "writable" unless c.full is set, and it may
+			// have become so just before: set it, and try once more.
+			full = true
+			c.full.Store(true)
+			continue
+		}
+		break
+	}
+	c.flags &^= flagFlushing
+	if c.flags&flagAbandoned != 0 {
+		c.dropOutputLocked()
+	}
+	c.flushedLocked()
+}
+
+// writeChunkLocked gives the socket what is at the head of the output. It
+// returns nil once all of that has left.
+func (c *Conn) writeChunkLocked() error {
+	o := c.out
+	if o.head == nil {
+		o.head, o.tail, o.off = o.tail, nil, 0
+		o.marks = o.marks[:0]
+	}
+	chunk, to := o.head.b[o.off:], c.stream()
+	c.mu.Unlock()
+	n, err := to.write(chunk)
+	c.mu.Lock()
+	o.off += n
+	c.bytesOut.Add(uint64(n))
+	if err != nil {
+		return err
+	}
+	c.full.Store(false)
+	c.eng.giveBack(o.head)
+	o.head = nil
+	if o.tail == nil {
+		c.eng.freeOutput(o)
+		c.out = nil
+	}
+	return nil
+}
+
+// flushedLocked wakes whoever waits for what a flush achieves.
+func (c *Conn) flushedLocked() {
+	waiting := 0
+	if c.out != nil {
+		waiting = c.out.waiting()
+	}
+	if c.out != nil && c.full.Load() {
+		c.setWriteDeadline(c.eng.clock.ms() + c.eng.limits.WriteTimeout.Milliseconds())
+	} else {
+		c.setWriteDeadline(0)
+	}
+	if waiting <= c.eng.limits.Buffered/2 {
+		c.roomLocked()
+		if c.flags&flagPaused != 0 {
+			c.flags &^= flagPaused
+			c.signal(eventResume)
+		}
+	}
+	if c.phase == phaseFlushing && c.out == nil || c.flags&flagFinish != 0 {
+		c.signal(eventClose)
+	}
+}

@@ -1,0 +1,281 @@
+package engine
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// epollConn is a connection of the epoll driver, and its socket. The system
+// calls are made raw, without telling Go's scheduler: they do not block.
+type epollConn struct {
+	Conn
+	loop     *loop
+	tlsWire  *tlsWire // nil on plain connections
+	fd       int32
+	readable bool // the kernel may have bytes; owner only
+}
+
+var _ sock = (*epollConn)(nil)
+
+// runTurn runs one turn and gives up the ownership if there is nothing more
+// to do.
+func (c *epollConn) runTurn(scratch []byte) (again bool) {
+	events := c.take()
+	if events&(eventIn|eventDrain) != 0 {
+		c.readable = true
+	}
+	if c.turn(events, scratch) {
+		return true
+	}
+	return !c.release()
+}
+
+// read reads until a read comes back short, which says that the kernel has no
+// more: the next bytes bring a new event (epoll(7), "edge-triggered"). The end
+// of the stream does too.
+func (c *epollConn) read(p []byte) (int, error) {
+	if !c.readable {
+		return 0, errAgain
+	}
+	for {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		switch errno {
+		case 0:
+			if n == 0 {
+				return 0, io.EOF
+			}
+			if int(n) < len(p) {
+				c.readable = false
+			}
+			return int(n), nil
+		case syscall.EAGAIN:
+			c.readable = false
+			return 0, errAgain
+		case syscall.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// maxWrite bounds one system call, during which the scheduler cannot stop the
+// goroutine.
+const maxWrite = 256 << 10
+
+func (c *epollConn) write(p []byte) (int, error) {
+	sent := 0
+	for sent < len(p) {
+		chunk := p[sent:min(len(p), sent+maxWrite)]
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(c.fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(chunk))), uintptr(len(chunk)), syscall.MSG_NOSIGNAL, 0, 0)
+		switch errno {
+		case 0:
+			sent += int(n)
+			if int(n) < len(chunk) {
+				return sent, errAgain
+			}
+		case syscall.EAGAIN:
+			return sent, errAgain
+		case syscall.EINTR:
+		default:
+			return sent, errno
+		}
+	}
+	return sent, nil
+}
+
+func (c *epollConn) closeWrite() error { return syscall.Shutdown(int(c.fd), syscall.SHUT_WR) }
+
+func (c *epollConn) shutdown() {
+	_ = syscall.Shutdown(int(c.fd), syscall.SHUT_RDWR)
+	c.interrupt()
+}
+
+func (c *epollConn) interrupt() {
+	if c.tlsWire != nil {
+		c.tlsWire.wakeUp()
+	}
+}
+
+func (c *epollConn) waiting() bool { return false }
+
+func (c *epollConn) close() error { return syscall.Close(int(c.fd)) }
+
+func (c *epollConn) wire() net.Conn { return c.tlsWire }
+
+func (c *epollConn) afterHandshake() { c.tlsWire.blocking = false }
+
+// tlsWire is the socket as crypto/tls sees it. Reads wait during the handshake
+// and return wouldBlock afterwards; bytes for which the socket has no room are
+// held, and leave with drain.
+type tlsWire struct {
+	c        *epollConn
+	blocking bool          // owner only
+	wake     chan struct{} // something happened to the socket
+
+	mu   sync.Mutex
+	held []byte
+}
+
+func newTLSWire(c *epollConn) *tlsWire {
+	return &tlsWire{c: c, blocking: true, wake: make(chan struct{}, 1)}
+}
+
+func (w *tlsWire) wakeUp() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *tlsWire) Read(p []byte) (int, error) {
+	for {
+		n, err := w.c.read(p)
+		if err != errAgain {
+			return n, err
+		}
+		if !w.blocking {
+			return 0, wouldBlock{}
+		}
+		if err := w.drain(); err != nil && err != errAgain {
+			return 0, err
+		}
+		<-w.wake
+		if w.c.state.And(^eventIn)&eventIn != 0 {
+			w.c.readable = true
+		}
+		if w.c.Closing() {
+			return 0, net.ErrClosed
+		}
+	}
+}
+
+func (w *tlsWire) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	sent := 0
+	if len(w.held) == 0 {
+		n, err := w.c.write(p)
+		if err != nil && err != errAgain {
+			return n, err
+		}
+		sent = n
+	}
+	w.held = append(w.held, p[sent:]...)
+	return len(p), nil
+}
+
+// drain sends what is held.
+func (w *tlsWire) drain() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.held) == 0 {
+		return nil
+	}
+	n, err := w.c.write(w.held)
+	w.held = append(w.held[:0], w.held[n:]...)
+	if len(w.held) == 0 {
+		w.held = nil
+	}
+	return err
+}
+
+// What crypto/tls asks of a net.Conn beyond reading and writing.
+
+func (w *tlsWire) Close() error                     { return nil }
+func (w *tlsWire) LocalAddr() net.Addr              { return nil }
+func (w *tlsWire) RemoteAddr() net.Addr             { return nil }
+func (w *tlsWire) SetDeadline(time.Time) error      { return nil }
+func (w *tlsWire) SetReadDeadline(time.Time) error  { return nil }
+func (w *tlsWire) SetWriteDeadline(time.Time) error { return nil }
+
+// epollWait returns the number of events that are ready, without waiting.
+func epollWait(epfd int, events []syscall.EpollEvent) int {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(epfd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+// acceptOne waits for a connection and returns its descriptor. Waiting is done
+// by Go's poller; accept4 itself does not block.
+func acceptOne(rc syscall.RawConn) (fd int, remote netip.AddrPort, err error) {
+	var sa syscall.RawSockaddrAny
+	var errno syscall.Errno
+	wait := rc.Read(func(ln uintptr) bool {
+		for {
+			size := uint32(unsafe.Sizeof(sa))
+			var n uintptr
+			n, _, errno = syscall.RawSyscall6(syscall.SYS_ACCEPT4, ln, uintptr(unsafe.Pointer(&sa)),
+				uintptr(unsafe.Pointer(&size)), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
+			fd = int(n)
+			if errno != syscall.EINTR {
+				return errno != syscall.EAGAIN
+			}
+		}
+	})
+	if wait != nil {
+		return -1, remote, wait
+	}
+	if errno != 0 {
+		return -1, remote, errno
+	}
+	return fd, sockaddr(&sa), nil
+}
+
+// sockaddr decodes an address as accept4 returns it.
+func sockaddr(sa *syscall.RawSockaddrAny) netip.AddrPort {
+	switch sa.Addr.Family {
+	case syscall.AF_INET:
+		in := (*syscall.RawSockaddrInet4)(unsafe.Pointer(sa))
+		return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), swapPort(in.Port))
+	case syscall.AF_INET6:
+		in := (*syscall.RawSockaddrInet6)(unsafe.Pointer(sa))
+		return netip.AddrPortFrom(netip.AddrFrom16(in.Addr).Unmap(), swapPort(in.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// swapPort turns a port from network byte order into a number.
+func swapPort(p uint16) uint16 {
+	b := (*[2]byte)(unsafe.Pointer(&p))
+	return uint16(b[0])<<8 | uint16(b[1])
+}
+
+// controlListener sets what accepted connections inherit from the listening
+// socket, which saves three system calls for each.
+func controlListener(network, _ string, rc syscall.RawConn) error {
+	if network == "unix" {
+		return nil
+	}
+	var err error
+	ctl := rc.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+	})
+	if ctl != nil {
+		return ctl
+	}
+	return err
+}
+
+// reserveDescriptors grows the process's descriptor table to what n
+// connections need. The kernel doubles it on demand otherwise, and every
+// thread of the process waits tens of milliseconds for that (expand_files).
+func reserveDescriptors(n int) {
+	var lim syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim) != nil || lim.Cur < 64 {
+		return
+	}
+	high := min(uint64(n)+64, lim.Cur) - 1
+	fd, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, 0, syscall.F_DUPFD_CLOEXEC, uintptr(high))
+	if errno == 0 {
+		_ = syscall.Close(int(fd))
+	}
+}

@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+)
+
+// tlsSock is a socket under TLS. Between two records it holds no goroutine:
+// crypto/tls takes a temporary net.Error from its connection as "nothing for
+// now" and carries on with the next bytes.
+type tlsSock struct {
+	sock  sock
+	tc    *tls.Conn
+	state tls.ConnectionState
+}
+
+var _ stream = (*tlsSock)(nil)
+
+// handshake puts TLS on the socket if the listener wants it. It blocks the
+// connection's task until the peer has answered.
+func (c *Conn) handshake() error {
+	if c.lst.tls == nil {
+		return nil
+	}
+	c.setReadDeadline(c.eng.limits.HandshakeTimeout, ReasonHandshakeTimeout)
+	select {
+	case c.eng.handshakes <- struct{}{}:
+		defer func() { <-c.eng.handshakes }()
+	case <-c.eng.ctx.Done():
+		return ErrStopped
+	}
+	tc := tls.Server(c.sock.wire(), c.lst.tls)
+	// A context that can end would cost crypto/tls a goroutine; the deadline
+	// ends the handshake by shutting the socket down instead.
+	if err := tc.HandshakeContext(context.Background()); err != nil {
+		return fmt.Errorf("TLS handshake: %w", err)
+	}
+	c.sock.afterHandshake()
+	c.mu.Lock()
+	c.tls = &tlsSock{sock: c.sock, tc: tc, state: tc.ConnectionState()}
+	c.mu.Unlock()
+	return nil
+}
+
+func (s *tlsSock) read(p []byte) (int, error) {
+	n, err := s.tc.Read(p)
+	if err == nil || err == io.EOF {
+		return n, err
+	}
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
+		return n, errAgain
+	}
+	return n, err
+}
+
+// drainer is a wire that may hold encrypted bytes back.
+type drainer interface{ drain() error }
+
+func (s *tlsSock) write(p []byte) (int, error) {
+	d, _ := s.sock.wire().(drainer)
+	sent := 0
+	for {
+		if d != nil {
+			if err := d.drain(); err != nil {
+				return sent, err
+			}
+		}
+		if sent == len(p) {
+			return sent, nil
+		}
+		// A record at a time: what has been encrypted cannot be taken back,
+		// so no more of it than one record should have to wait.
+		n, err := s.tc.Write(p[sent:min(len(p), sent+maxRecord)])
+		sent += n
+		if err != nil {
+			return sent, err
+		}
+	}
+}
+
+// maxRecord is the most that one TLS record carries (RFC 8446, section 5.1).
+const maxRecord = 16 << 10
+
+func (s *tlsSock) closeWrite() error {
+	_ = s.tc.CloseWrite() // close_notify; fails only when the peer is gone
+	return s.sock.closeWrite()
+}
+
+// wouldBlock is what a wire returns when it has nothing for now.
+type wouldBlock struct{}
+
+func (wouldBlock) Error() string   { return "would block" }
+func (wouldBlock) Timeout() bool   { return true }
+func (wouldBlock) Temporary() bool { return true }
+func (wouldBlock) Unwrap() error   { return os.ErrDeadlineExceeded }

@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"fmt"
+	"io"
+	"runtime/debug"
+)
+
+// A connection has at most one owner: the goroutine that runs its turns. The
+// state word holds what has happened since the owner last looked, and whether
+// there is an owner; whoever sets the first bit on a connection without one
+// hands it to the driver, which gives it a goroutine.
+const (
+	stateOwned  uint32 = 1 << iota
+	eventOpen          // it was just accepted
+	eventIn            // the socket has bytes, or its end, or an error
+	eventResume        // enough output has left for reading to go on
+	eventClose         // its closing has come a step further
+	eventDrain         // the engine shuts down
+)
+
+// signal reports events to the connection's owner, and finds it one if it has
+// none.
+func (c *Conn) signal(events uint32) {
+	if old := c.state.Or(events | stateOwned); old&stateOwned == 0 {
+		c.lst.driver.wake(c)
+	} else {
+		c.sock.interrupt()
+	}
+}
+
+// take returns the events since the last take. Owner only.
+func (c *Conn) take() uint32 {
+	return c.state.And(stateOwned) &^ stateOwned
+}
+
+// release gives up ownership, unless events came in the meantime.
+func (c *Conn) release() bool {
+	return c.state.CompareAndSwap(stateOwned, 0)
+}
+
+// turn is one turn of the connection's owner: open, read, serve, write, close,
+// as far as it goes without waiting for the peer. It returns whether there is
+// more to do at once.
+func (c *Conn) turn(events uint32, scratch []byte) (again bool) {
+	if events&eventOpen != 0 {
+		c.open()
+	}
+	if !c.Closing() {
+		again = c.readAndServe(scratch)
+		if events&eventDrain != 0 && !c.Closing() && !again {
+			c.drain()
+		}
+	}
+	if c.Closing() {
+		return c.closeStep(scratch)
+	}
+	if events&eventDrain != 0 {
+		c.state.Or(eventDrain) // it has not come to a pause yet
+	}
+	return again
+}
+
+// open makes the session, after the handshake where there is one.
+func (c *Conn) open() {
+	defer c.recoverPanic("opening the session")
+	if err := c.handshake(); err != nil {
+		c.close(ReasonHandshake, err)
+		return
+	}
+	c.setReadDeadline(c.eng.limits.FirstTimeout, ReasonFirstTimeout)
+	sess := c.lst.proto.Open(c)
+	c.mu.Lock()
+	c.sess = sess
+	c.mu.Unlock()
+	c.Flush()
+}
+
+// readAndServe reads and serves until the socket is empty, the connection
+// closes, or its share of the turn is used up.
+func (c *Conn) readAndServe(scratch []byte) (again bool) {
+	for range turnReads {
+		if c.pause() {
+			return false
+		}
+		buf, err := c.readBuffer(scratch)
+		if err != nil {
+			c.close(ReasonMemory, err)
+			return false
+		}
+		n, err := c.stream().read(buf)
+		if n > 0 {
+			c.bytesIn.Add(uint64(n))
+			if !c.serve(buf[:n]) {
+				return false
+			}
+		}
+		switch err {
+		case nil:
+		case errAgain:
+			return false
+		default:
+			c.peerEnded(err)
+			return false
+		}
+	}
+	return true
+}
+
+// pause tells whether the connection is not to be read because its peer does
+// not read either. A flush that makes room resumes it.
+func (c *Conn) pause() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out == nil || c.out.waiting() <= c.eng.limits.Buffered/2 {
+		return false
+	}
+	c.flags |= flagPaused
+	return true
+}
+
+// readBuffer returns where to read to: the task's scratch buffer, or the room
+// behind the partial request that the connection holds.
+func (c *Conn) readBuffer(scratch []byte) ([]byte, error) {
+	if c.in == nil {
+		return scratch, nil
+	}
+	if len(c.in.b) == cap(c.in.b) {
+		if c.eng.buffered.Load() > c.eng.limits.BufferedTotal {
+			return nil, fmt.Errorf("all connections together hold %d bytes", c.eng.buffered.Load())
+		}
+		c.in = c.eng.grow(c.in, 1)
+	}
+	room := c.in.b[len(c.in.b):cap(c.in.b)]
+	return room, nil
+}
+
+// serve hands the new bytes, with the partial request before them, to the
+// session, keeps what the session leaves, and sends what it wrote. It returns
+// false once the connection is closing.
+func (c *Conn) serve(fresh []byte) bool {
+	data := fresh
+	if c.in != nil {
+		c.in.b = c.in.b[:len(c.in.b)+len(fresh)]
+		data = c.in.b
+	}
+	used, err := c.call(data)
+	if err != nil {
+		c.Flush()
+		c.close(ReasonOf(err, ReasonProtocol), err)
+		return false
+	}
+	if used > 0 {
+		c.lastAt.Store(c.eng.clock.ms())
+	}
+	if !c.keep(data[used:], used > 0) {
+		return false
+	}
+	c.Flush()
+	return !c.Closing()
+}
+
+// call runs the session's Serve; a panic becomes the end of this connection.
+func (c *Conn) call(data []byte) (used int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = c.panicked("serving a request", p)
+		}
+	}()
+	used, err = c.sess.Serve(c, data)
+	if used < 0 || used > len(data) {
+		panic(fmt.Sprintf("%s: Serve was given %d bytes and took %d", c.lst.proto.Name(), len(data), used))
+	}
+	return used, err
+}
+
+// keep holds rest, the beginning of a request, until more of it arrives.
+func (c *Conn) keep(rest []byte, progress bool) bool {
+	limits := &c.eng.limits
+	if len(rest) == 0 {
+		if c.in != nil {
+			c.eng.giveBack(c.in)
+			c.in = nil
+		}
+		if progress {
+			c.setReadDeadline(limits.IdleTimeout, ReasonIdleTimeout)
+		}
+		return true
+	}
+	if len(rest) >= limits.Message {
+		c.close(ReasonTooLarge, fmt.Errorf("a request exceeds %d bytes", limits.Message))
+		return false
+	}
+	if c.in == nil || progress {
+		c.setReadDeadline(limits.RequestTimeout, ReasonRequestTimeout)
+	}
+	if c.in == nil {
+		c.in = c.eng.lend(len(rest))
+	}
+	c.in.b = append(c.in.b[:0], rest...)
+	return true
+}
+
+// peerEnded handles the end of the stream, or an error, from the socket.
+func (c *Conn) peerEnded(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flags |= flagPeerEOF
+	if err == io.EOF {
+		c.closeLocked(ReasonPeer, nil)
+		return
+	}
+	c.closeLocked(ReasonReset, err)
+}
+
+// drain ends the connection between two requests because the engine shuts
+// down. A request of which only a part has arrived is not waited for.
+func (c *Conn) drain() {
+	defer c.recoverPanic("draining the session")
+	if d, ok := c.sess.(Drainer); ok {
+		d.Drain(c)
+	}
+	c.close(ReasonShutdown, nil)
+}
+
+// recoverPanic turns a panic of the session into the end of its connection.
+func (c *Conn) recoverPanic(doing string) {
+	if p := recover(); p != nil {
+		c.close(ReasonPanic, c.panicked(doing, p))
+	}
+}
+
+func (c *Conn) panicked(doing string, p any) error {
+	c.eng.stats.panics.Add(1)
+	c.Logger().Error("a handler panicked; its connection is closed",
+		"doing", doing, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	return Because(ReasonPanic, fmt.Errorf("panic while %s: %v", doing, p))
+}
