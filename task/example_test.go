@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spate-io/spate/task"
@@ -89,8 +90,8 @@ func ExampleGroup() {
 func ExamplePanicError() {
 	var s task.Scope
 	h := task.Spawn(context.Background(), &s, "parse", func(context.Context) (byte, error) {
-		var empty []byte
-		return empty[0], nil
+		words := strings.Fields(" ")
+		return words[0][0], nil
 	})
 	_, err := h.Await(context.Background())
 	fmt.Println(err)

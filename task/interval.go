@@ -68,9 +68,8 @@ func (i *Interval) catchUp(now time.Time, late time.Duration) {
 	case Delay:
 		i.next = now.Add(i.Every)
 	default:
-		n := late / i.Every
-		i.next = i.next.Add(n * i.Every)
-		i.skipped += uint64(n)
+		i.next = i.next.Add(late - late%i.Every)
+		i.skipped += uint64(late / i.Every)
 	}
 }
 

@@ -97,7 +97,7 @@ func nth(name string, i, of int) string { return fmt.Sprintf("%s %d/%d", name, i
 // withPanics adds to err the panics among the errors in all.
 func withPanics(err, all error) error {
 	list := []error{all}
-	if joined, ok := all.(interface{ Unwrap() []error }); ok { //nolint:errorlint // Only what Wait itself joined.
+	if joined, ok := all.(interface{ Unwrap() []error }); ok {
 		list = joined.Unwrap()
 	}
 	for _, e := range list {

@@ -23,6 +23,8 @@ func tree(infos []task.Info) string {
 	return b.String()
 }
 
+type between struct{}
+
 func TestSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reg task.Registry
@@ -34,7 +36,7 @@ func TestSnapshot(t *testing.T) {
 			s.Go(ctx, "http", func(ctx context.Context) error {
 				_ = task.Sleep(ctx, time.Second)
 				var inner task.Scope
-				return inner.Run(context.WithValue(ctx, struct{}{}, 1), "batch", func(ctx context.Context) error {
+				return inner.Run(context.WithValue(ctx, between{}, 1), "batch", func(ctx context.Context) error {
 					inner.Go(ctx, "job", wait)
 					inner.Go(task.WithRegistry(ctx, nil), "unlisted", func(ctx context.Context) error {
 						inner.Go(task.WithRegistry(ctx, &reg), "grandchild", wait)
@@ -111,8 +113,10 @@ func TestSnapshotUnderLoad(t *testing.T) {
 				}
 				last = i.ID
 			}
-			if ctx.Err() != nil {
+			select {
+			case <-ctx.Done():
 				return nil
+			default:
 			}
 		}
 	})

@@ -92,7 +92,7 @@ func (s *Scope) body(n *node, fn func(ctx context.Context) error) (panicked bool
 		}
 		s.arrive()
 	}()
-	err, panicked = try(n.name, func() error { return fn(n) })
+	panicked, err = try(n.name, func() error { return fn(n) })
 	return panicked
 }
 

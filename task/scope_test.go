@@ -58,7 +58,7 @@ func TestPolicies(t *testing.T) {
 func TestCauseIsTheFirstError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s task.Scope
-		h := task.Spawn(t.Context(), &s, "watches", func(ctx context.Context) (error, error) { //nolint:revive // The value is an error here.
+		h := task.Spawn(t.Context(), &s, "watches", func(ctx context.Context) (error, error) {
 			<-ctx.Done()
 			return context.Cause(ctx), context.Cause(ctx)
 		})

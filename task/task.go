@@ -33,8 +33,8 @@ type Task[T any] struct {
 // Spawn panics if fn is nil, after the scope's Wait has returned, and from within a task of the same limited
 // scope (see Scope.Go).
 //
-// Cost: about 1 µs and 6 allocations (700 bytes) more than a bare go statement, which cannot be awaited,
-// canceled or seen. Work shorter than that is better done in place.
+// Cost: 5 allocations (450 bytes) and about 0.6 µs more than a goroutine with a channel and a cancelable
+// context made by hand. Work shorter than that is better done in place.
 func Spawn[T any](ctx context.Context, s *Scope, name string, fn Func[T]) *Task[T] {
 	t := &Task[T]{}
 	t.start(ctx, s, name, true, fn)
@@ -65,7 +65,7 @@ func (t *Task[T]) run(fn Func[T]) {
 	t.err = ErrGoexit // stays if fn ends the goroutine
 	panicked := false
 	defer func() { t.finish(panicked) }()
-	t.err, panicked = try(t.n.name, func() (err error) {
+	panicked, t.err = try(t.n.name, func() (err error) {
 		t.value, err = fn(&t.n)
 		return err
 	})
