@@ -14,8 +14,8 @@ import (
 // The zero Broadcast is ready. It must not be copied. Its methods may be called from any goroutine; messages
 // sent from one goroutine arrive in that order, and all subscribers see the same order.
 //
-// Cost: a send is one allocation (the message, once for all) and about 60 ns, plus about 300 ns for each
-// subscriber that is blocked in Next. A subscriber costs 32 bytes, no goroutine, no queue, and nothing
+// Cost: a send is one allocation (the message, once for all) and about 70 ns, plus about 450 ns for each
+// subscriber that is blocked in Next; one that is not blocked reads a message in 15 ns. A subscriber costs 32 bytes, no goroutine, no queue, and nothing
 // to send to. The ring keeps the last Capacity messages alive until they are overwritten.
 type Broadcast[T any] struct {
 	// Capacity is how many messages are kept, and so the largest lag. The default, 0, is DefaultCapacity.

@@ -65,6 +65,12 @@
 // Values are handed over, not copied deeply: those who await one Task, subscribe to one Broadcast or
 // read one Watch share what the value points to, and must not change it.
 //
+// # Cost
+//
+// The figures in the comments are from a busy machine with 2 cores. For yours:
+//
+//	go test ./task -run '^$' -bench . -benchmem
+//
 // # What is not promised
 //
 // No fairness between running tasks beyond the Go scheduler's. No delivery to a Broadcast's slow subscriber,

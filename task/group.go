@@ -25,7 +25,7 @@ type Group[T any] struct {
 // Spawn starts fn as a task of the group: see the function Spawn. The result goes to the group, and to
 // whoever awaits the Task. A task that could not be started counts as finished with an ErrNotStarted.
 func (g *Group[T]) Spawn(ctx context.Context, name string, fn Func[T]) *Task[T] {
-	t := &Task[T]{group: g}
+	t := &Task[T]{done: make(chan struct{}), group: g}
 	t.start(ctx, &g.Scope, name, true, fn)
 	return t
 }

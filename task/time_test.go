@@ -296,6 +296,9 @@ func TestRetryPermanentIsUnwrapped(t *testing.T) {
 	if err != outer { //nolint:errorlint // As it is.
 		t.Errorf("got %#v", err)
 	}
+	if s := outer.Error() + task.RetryAfter(errTest, 1).Error(); s != "while saving\nit brokeit broke" {
+		t.Errorf("the marks show: %q", s)
+	}
 	if task.Permanent(nil) != nil || task.RetryAfter(nil, 1) != nil {
 		t.Error("a marked nil is not nil")
 	}

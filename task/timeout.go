@@ -35,7 +35,7 @@ func Sleep(ctx context.Context, d time.Duration) error {
 // own. If fn succeeds nevertheless, its value is returned and the delay is forgotten. A panic in fn passes
 // through. With d ≤ 0 fn is called with a context that has ended.
 //
-// Cost: one context with a timer (about 500 ns), no goroutine.
+// Cost: one context with a timer (about 600 ns), no goroutine.
 func Timeout[T any](ctx context.Context, d time.Duration, fn Func[T]) (T, error) {
 	limit := &timeoutError{d}
 	inner, cancel := context.WithTimeoutCause(ctx, d, limit)

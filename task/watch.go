@@ -12,8 +12,8 @@ import (
 // The zero Watch is ready: it holds the zero T as version 0. It must not be copied. Its methods may be called
 // from any goroutine. It keeps nothing about its watchers: their place is the version that they pass.
 //
-// Cost: reading is one atomic load (about 1 ns) and never waits; setting is one allocation and about 50 ns,
-// plus about 300 ns for each watcher that is blocked in Changed.
+// Cost: reading is one atomic load (about 2 ns) and never waits; setting is one allocation and about 50 ns,
+// plus about 450 ns for each watcher that is blocked in Changed.
 type Watch[T any] struct {
 	mu     sync.Mutex
 	latest atomic.Pointer[version[T]] // nil before the first Set
