@@ -43,7 +43,7 @@ func hidden(filter, prefix string) bool {
 // globPrefix returns what a Redis pattern says literally before its first
 // special character, and whether that is all of it.
 func globPrefix(glob string) (prefix string, literal bool) {
-	special := strings.IndexAny(glob, `*?[\`)
+	special := strings.IndexFunc(glob, func(r rune) bool { return r == '*' || r == '?' || r == '[' || r == '\\' })
 	switch {
 	case special < 0:
 		return glob, true
