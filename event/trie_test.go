@@ -72,9 +72,9 @@ func TestTrieAgainstModel(t *testing.T) {
 				}
 			}
 			checkWalk(t, &trie, m)
-			for filter, values := range m {
-				for v := range values {
-					checkRemove(t, &trie, maps.Clone(m), filter, v)
+			for filter, values := range maps.Clone(m) {
+				for v := range maps.Clone(values) {
+					checkRemove(t, &trie, m, filter, v)
 				}
 			}
 			checkEmpty(t, &trie)
