@@ -55,7 +55,7 @@
 //     cover it only together do not count.
 //   - A pattern of Redis' PSUBSCRIBE is allowed when one filter covers every
 //     subject that the pattern matches, judged by its literal beginning up to the last slash, since
-//     * matches slashes too. This holds for patterns as doors must match
+//   - matches slashes too. This holds for patterns as doors must match
 //     them: as a filter with a wildcard in front, a pattern that does not begin with a
 //     literal $ does not match subjects that begin with $.
 //
