@@ -54,10 +54,10 @@
 //   - A subscription is allowed when one single filter covers all of it; two that
 //     cover it only together do not count.
 //   - A pattern of Redis' PSUBSCRIBE is allowed when one filter covers every
-//     subject that the pattern matches, judged by its literal beginning up to the last slash, since
-//   - matches slashes too. This holds for patterns as doors must match
-//     them: as a filter with a wildcard in front, a pattern that does not begin with a
-//     literal $ does not match subjects that begin with $.
+//     subject that the pattern matches. It is judged by its literal beginning up to
+//     the last slash, since both * and ? match slashes too. Doors must match patterns
+//     as filters are matched: one that does not begin with a literal $ does not
+//     match a subject that begins with $.
 //
 // # Reload and expiry
 //
