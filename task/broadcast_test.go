@@ -195,6 +195,47 @@ func TestBroadcastAccountsForEveryMessage(t *testing.T) {
 	wg.Wait()
 }
 
+// A message that comes between looking for it and waiting for it wakes the subscriber all the same. The sender
+// is awake and answers at once, so that many of them do; one that got lost would be waited for for ever.
+func TestBroadcastLosesNoWakeup(t *testing.T) {
+	const rounds = 50000
+	var b task.Broadcast[int]
+	var w task.Watch[int]
+	var taken atomic.Int64
+	s := b.Subscribe(0)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := range rounds {
+			for taken.Load() < int64(i) {
+				runtime.Gosched()
+			}
+			if i%2 == 0 {
+				b.Send(i)
+			} else {
+				w.Set(i)
+			}
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	seen := uint64(0)
+	for i := range rounds {
+		var err error
+		if i%2 == 0 {
+			_, _, err = s.Next(ctx)
+		} else {
+			_, seen, err = w.Changed(ctx, seen)
+		}
+		if err != nil {
+			t.Errorf("in round %d: %v", i, err)
+			taken.Store(rounds)
+			break
+		}
+		taken.Add(1)
+	}
+	wg.Wait()
+}
+
 func TestBroadcastCosts(t *testing.T) {
 	var b task.Broadcast[int]
 	s := b.Subscribe(0)

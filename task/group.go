@@ -68,15 +68,16 @@ func (g *Group[T]) Results(ctx context.Context) iter.Seq2[T, error] {
 	}
 }
 
-// take returns the oldest result, or what to wait for; neither if nothing is owed.
+// take returns the oldest result, or what to wait for; neither if nothing is owed. Who waits is woken by each
+// delivery: what is owed and not there yet is still to be delivered.
 func (g *Group[T]) take() (*Task[T], <-chan struct{}) {
 	g.rmu.Lock()
+	defer g.rmu.Unlock()
+	if g.owed == 0 {
+		return nil, nil
+	}
 	t := g.first
 	if t == nil {
-		defer g.rmu.Unlock()
-		if g.owed == 0 {
-			return nil, nil
-		}
 		return nil, g.changed.wait()
 	}
 	g.first, t.after = t.after, nil
@@ -84,11 +85,6 @@ func (g *Group[T]) take() (*Task[T], <-chan struct{}) {
 		g.last = nil
 	}
 	g.owed--
-	if g.owed > 0 {
-		g.rmu.Unlock()
-		return t, nil
-	}
-	g.changed.wake(&g.rmu) // whoever else waits has nothing left to wait for
 	return t, nil
 }
 

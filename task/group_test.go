@@ -3,6 +3,7 @@ package task_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -65,25 +66,38 @@ func TestGroupResultsAfterWait(t *testing.T) {
 	}
 }
 
-// The failure that cancels the rest comes before the cancellations, every time.
+// The failure that cancels the rest comes before the cancellations, every time, and its task is not listed
+// any more. The first task to be canceled is awake and answers while hundreds are still to be canceled.
 func TestGroupFailureComesFirst(t *testing.T) {
-	for range 300 {
+	const others = 500
+	var reg task.Registry
+	ctx := task.WithRegistry(t.Context(), &reg)
+	for range 20 {
 		var g task.Group[int]
 		fail := make(chan struct{})
-		for range 4 {
-			g.Spawn(t.Context(), "canceled", func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() })
+		g.Spawn(ctx, "fails", func(context.Context) (int, error) { <-fail; return 0, errTest })
+		for range others {
+			g.Spawn(ctx, "sleeps", func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() })
 		}
-		g.Spawn(t.Context(), "fails", func(context.Context) (int, error) { <-fail; return 0, errTest })
-		close(fail)
+		g.Spawn(ctx, "is awake", func(ctx context.Context) (int, error) {
+			close(fail)
+			for ctx.Err() == nil {
+				runtime.Gosched()
+			}
+			return 0, ctx.Err()
+		})
 		if _, ok, err := g.Next(t.Context()); !ok || err != errTest { //nolint:errorlint // As it is.
 			t.Fatalf("the first result is %v", err)
+		}
+		if slices.ContainsFunc(reg.Snapshot(), func(i task.Info) bool { return i.Name == "fails" }) {
+			t.Fatal("a task with a result is still listed")
 		}
 		rest := 0
 		for _, err := range g.Results(t.Context()) {
 			wantIs(t, err, context.Canceled)
 			rest++
 		}
-		if err := g.Wait(); err != errTest || rest != 4 { //nolint:errorlint // As it is.
+		if err := g.Wait(); err != errTest || rest != others+1 { //nolint:errorlint // As it is.
 			t.Fatalf("Wait gave %v after %d more results", err, rest)
 		}
 	}

@@ -20,7 +20,6 @@ func Race[T any](ctx context.Context, fns ...Func[T]) (T, error) {
 		g.Spawn(ctx, nth("race", i, len(fns)), fn)
 	}
 	v, _, err := g.Next(context.Background()) // they heed ctx, and must be waited for anyway
-	g.Cancel(nil)
 	return v, withPanics(err, g.Wait())
 }
 

@@ -70,9 +70,6 @@ func (s *Scope) Run(ctx context.Context, name string, fn func(ctx context.Contex
 		err = s.Wait()
 		n.remove(err, panicked)
 		n.cancel(nil)
-		s.mu.Lock()
-		s.unlink(n)
-		s.mu.Unlock()
 	}()
 	panicked = s.body(n, fn)
 	return nil
@@ -275,12 +272,6 @@ func (s *Scope) acquireSlot(ctx context.Context, n *node, wait bool) error {
 func (s *Scope) leave(n *node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unlink(n)
-	s.slots.put()
-	s.arrive()
-}
-
-func (s *Scope) unlink(n *node) {
 	if prev := n.inScope.prev; prev != nil {
 		prev.inScope.next = n.inScope.next
 	} else {
@@ -290,6 +281,8 @@ func (s *Scope) unlink(n *node) {
 		next.inScope.prev = n.inScope.prev
 	}
 	n.inScope = links{}
+	s.slots.put()
+	s.arrive()
 }
 
 // arrive counts one pending task less, and lets Wait go with the last one.

@@ -326,23 +326,47 @@ func TestWaitingForASlotEnds(t *testing.T) {
 	}
 }
 
-// A waiter whose context ends in the moment in which it is given the slot must pass the slot on.
+// A waiter whose context ends in the moment in which it is given the slot must pass the slot on: here the
+// holder of the slot ends that context and returns before the waiter can react to either.
 func TestSlotIsNotLostToAnEndedWaiter(t *testing.T) {
 	for range 200 {
-		s := task.Scope{Limit: 1, Policy: task.KeepGoing}
-		release := make(chan struct{})
-		s.Go(t.Context(), "holds the slot", func(context.Context) error { <-release; return nil })
-		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() { s.Go(ctx, "ended", func(context.Context) error { return nil }) })
-		wg.Go(func() { s.Go(t.Context(), "patient", func(context.Context) error { return nil }) })
-		wg.Go(cancel)
-		wg.Go(func() { close(release) })
-		wg.Wait()
-		if !s.Go(t.Context(), "last", func(context.Context) error { return nil }) {
-			t.Fatal("no slot left")
+		synctest.Test(t, func(t *testing.T) {
+			s := task.Scope{Limit: 1, Policy: task.KeepGoing}
+			ctx, cancel := context.WithCancel(t.Context())
+			release := make(chan struct{})
+			s.Go(t.Context(), "holds the slot", func(context.Context) error { <-release; cancel(); return nil })
+			var wg sync.WaitGroup
+			wg.Go(func() { s.Go(ctx, "ended", func(context.Context) error { return nil }) })
+			synctest.Wait()
+			wg.Go(func() { s.Go(t.Context(), "patient", func(context.Context) error { return nil }) })
+			synctest.Wait()
+			close(release)
+			wg.Wait() // or synctest reports a deadlock
+			_ = s.Wait()
+		})
+	}
+}
+
+// Whoever has awaited a failure finds the rest of the scope canceled.
+func TestAwaitedFailureHasCanceledTheScope(t *testing.T) {
+	for range 100 {
+		var s task.Scope
+		fail := make(chan struct{})
+		h := task.Spawn(t.Context(), &s, "fails", func(context.Context) (int, error) { <-fail; return 0, errTest })
+		var others [100]*task.Task[error]
+		for i := range others {
+			others[i] = task.Spawn(t.Context(), &s, "other", func(ctx context.Context) (error, error) {
+				<-h.Done()
+				return ctx.Err(), nil
+			})
 		}
-		_ = s.Wait()
+		close(fail)
+		for _, o := range others {
+			if cerr, err := o.Await(t.Context()); cerr == nil || err != nil {
+				t.Fatalf("after the result was there, another task had a context with %v", cerr)
+			}
+		}
+		wantIs(t, s.Wait(), errTest)
 	}
 }
 

@@ -21,9 +21,10 @@ type waiter struct {
 	prev, next *waiter
 }
 
-// tryTake takes a slot if there is one and nobody waits for it. A limit of 0 is none.
+// tryTake takes a slot if there is one: then nobody waits for it, because put would have given it to them.
+// A limit of 0 is none.
 func (q *slots) tryTake(limit int) bool {
-	if limit > 0 && (q.taken >= limit || q.first != nil) {
+	if limit > 0 && q.taken >= limit {
 		return false
 	}
 	q.taken++
