@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// A benchmark is one kind of work.
+type benchmark struct {
+	name, what string
+	run        func(context.Context, []string) error
+}
+
+func benchmarks() []benchmark {
+	return []benchmark{
+		{"echo", "echo: server CPU per message and latency", runEcho},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(2)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run finds the benchmark that the first argument names.
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		for _, b := range benchmarks() {
+			if b.name == args[0] {
+				return b.run(ctx, args[1:])
+			}
+		}
+	}
+	fmt.Fprintln(os.Stderr, "Usage: go run . BENCHMARK [FLAGS]; -h after the benchmark shows its flags.")
+	for _, b := range benchmarks() {
+		fmt.Fprintf(os.Stderr, "  %-8s %s\n", b.name, b.what)
+	}
+	return flag.ErrHelp
+}

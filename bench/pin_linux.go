@@ -1,0 +1,34 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// pin moves every thread of this program to one CPU and gives it a priority.
+// Threads and servers that start later inherit both. It is done after
+// building, which may use all CPUs.
+func pin(cpu, nice int) error {
+	var set unix.CPUSet
+	set.Set(cpu)
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		tid, err := strconv.Atoi(t.Name())
+		if err != nil {
+			return err
+		}
+		if err := unix.SchedSetaffinity(tid, &set); err != nil {
+			return fmt.Errorf("moving the load to CPU %d (-load-cpu and -server-cpu choose others): %w", cpu, err)
+		}
+		if err := unix.Setpriority(unix.PRIO_PROCESS, tid, nice); err != nil {
+			return fmt.Errorf("setting the priority %d: %w", nice, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,16 @@
+//go:build !linux
+
+package load
+
+import (
+	"context"
+	"errors"
+	"net"
+)
+
+// pollable tells whether runPoll exists.
+const pollable = false
+
+func runPoll(context.Context, *Options, []net.Conn, *meter) error {
+	return errors.ErrUnsupported
+}
