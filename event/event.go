@@ -71,7 +71,7 @@ func (e *Event) Validate(limits Limits) error {
 	if err := ValidateSubject(e.Subject, limits); err != nil {
 		return err
 	}
-	if n, most := len(e.Data), orDefault(limits.DataLength, DefaultDataLength); n > most {
+	if n, most := len(e.Data), limits.Data(); n > most {
 		return e.tooMuch("bytes of data", n, most)
 	}
 	if n, most := len(e.Key), orDefault(limits.KeyLength, DefaultKeyLength); n > most {

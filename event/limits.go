@@ -55,6 +55,9 @@ func (l Limits) subjectLength() int {
 
 func (l Limits) subjectLevels() int { return orDefault(l.SubjectLevels, DefaultSubjectLevels) }
 
+// Data returns the longest payload that is allowed.
+func (l Limits) Data() int { return orDefault(l.DataLength, DefaultDataLength) }
+
 func orDefault(n, def int) int {
 	if n <= 0 {
 		return def

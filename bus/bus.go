@@ -1,0 +1,173 @@
+package bus
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/spate-io/spate/event"
+)
+
+// Options configures a [Bus]. The zero value is good.
+type Options struct {
+	// Limits bounds what clients can make the bus do. Default: the constants of this package.
+	Limits Limits
+	// Clock tells the time of events that carry none. Default time.Now.
+	Clock func() time.Time
+	// Logger is told about subscribers that panic. Default: nobody is, they are only counted.
+	Logger *slog.Logger
+}
+
+// Bus routes events to subscriptions. Its methods are safe for concurrent use. It has no goroutines and needs no closing.
+type Bus struct {
+	limits Limits
+	clock  func() time.Time
+	log    *slog.Logger
+	ids    event.Generator
+
+	filters  event.Trie[*Subscription]
+	plain    event.Trie[*Subscription] // globs without special characters, by what they match
+	globs    globList
+	wild     atomic.Int64 // distinct filters with wildcards
+	messages sync.Pool
+
+	subscriptions atomic.Int64
+	published     atomic.Uint64
+	delivered     atomic.Uint64
+	dropped       atomic.Uint64
+	panics        atomic.Uint64
+}
+
+// New returns a bus.
+func New(options Options) *Bus {
+	b := &Bus{limits: options.Limits.withDefaults(), clock: options.Clock, log: options.Logger}
+	b.ids.Clock = options.Clock
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	b.messages.New = func() any { return &Message{bus: b} }
+	return b
+}
+
+// Publish routes an event and returns how many subscriptions accepted it. It sets the ID and the time if they are
+// zero. From here on nobody may change the event, its headers or its data: subscribers may keep it.
+func (b *Bus) Publish(e *event.Event) (receivers int, err error) {
+	if err := e.Validate(b.limits.Event); err != nil {
+		return 0, err
+	}
+	b.stamp(e)
+	f := fanOut{bus: b, event: e}
+	return f.run(e.Subject), nil
+}
+
+// PublishBytes is [Bus.Publish] for a subject and a payload in buffers, which it borrows until it returns. With nobody
+// subscribed it does not allocate.
+func (b *Bus) PublishBytes(subject, data []byte) (receivers int, err error) {
+	if err := event.ValidateSubjectBytes(subject, b.limits.Event); err != nil {
+		return 0, err
+	}
+	if most := b.limits.Event.Data(); len(data) > most {
+		return 0, fmt.Errorf("event on subject %.64q has %d bytes of data, at most %d are allowed: %w", subject, len(data), most, event.ErrTooLong)
+	}
+	f := fanOut{bus: b, data: data}
+	return f.run(view(subject)), nil
+}
+
+// view reads b as a string without copying, for as long as b is not written to.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// fanOut is one publish under way.
+type fanOut struct {
+	bus     *Bus
+	event   *event.Event // nil when the parts are borrowed
+	subject string
+	data    []byte
+	message *Message // made for the first subscription that matches
+
+	accepted, refused uint64
+}
+
+// run is the way of every event: match, deliver, count.
+func (f *fanOut) run(subject string) (receivers int) {
+	b := f.bus
+	f.subject = subject
+	b.filters.Match(subject, f.visit)
+	b.plain.Match(subject, f.visit)
+	b.globs.match(subject, f.visit)
+	b.published.Add(1)
+	if f.message == nil {
+		return 0
+	}
+	b.delivered.Add(f.accepted)
+	if f.refused > 0 {
+		b.dropped.Add(f.refused)
+	}
+	f.message.reset()
+	b.messages.Put(f.message)
+	return int(f.accepted)
+}
+
+// visit delivers to one subscription that matched.
+func (f *fanOut) visit(s *Subscription) bool {
+	if !s.active.Load() {
+		return true
+	}
+	if f.message == nil {
+		f.message = f.newMessage()
+	}
+	f.message.matched = s
+	if f.bus.deliver(s, f.message) {
+		f.accepted++
+		return true
+	}
+	s.dropped.Add(1)
+	f.refused++
+	return true
+}
+
+func (f *fanOut) newMessage() *Message {
+	m := f.bus.messages.Get().(*Message)
+	m.event = f.event
+	if f.event == nil {
+		m.borrowed.Subject, m.borrowed.Data = f.subject, f.data
+		m.event = &m.borrowed
+	}
+	return m
+}
+
+// deliver keeps a subscriber that panics from ending its publisher, and from panicking twice.
+func (b *Bus) deliver(s *Subscription, m *Message) (accepted bool) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			accepted = false
+			b.panics.Add(1)
+			b.log.Error("a subscriber panicked and lost its subscription", "pattern", s.pattern, "panic", reason, "stack", string(debug.Stack()))
+			s.end()
+		}
+	}()
+	return s.subscriber.Deliver(m)
+}
+
+// Stats are counters since the bus was made, and the sizes of now.
+type Stats struct {
+	Published     uint64 // events
+	Delivered     uint64 // events accepted, once per subscription
+	Dropped       uint64 // events not accepted, or accepted and discarded later
+	Panics        uint64 // subscribers that panicked
+	Subscriptions int
+	Filters       int // distinct, without globs
+	Patterns      int // distinct filters with wildcards, and distinct globs
+}
+
+// Stats returns the counters. They are read one after the other, so they may be some events apart.
+func (b *Bus) Stats() Stats {
+	filters, _ := b.filters.Len()
+	return Stats{
+		Published: b.published.Load(), Delivered: b.delivered.Load(), Dropped: b.dropped.Load(), Panics: b.panics.Load(),
+		Subscriptions: int(b.subscriptions.Load()), Filters: filters, Patterns: b.NumPat(),
+	}
+}
