@@ -1,0 +1,67 @@
+package spate
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// An address is a listener's URL, taken apart.
+type address struct {
+	url      string
+	scheme   string // with its suffix: "resp+tls"
+	protocol string // "resp"
+	tls      bool
+	network  string // "tcp" or "unix"
+	host     string // "host:port" or a path
+}
+
+// String is the URL as it was written.
+func (a address) String() string { return a.url }
+
+// parseAddress takes a listener's URL apart.
+func parseAddress(url string) (address, error) {
+	wrong := func(format string, args ...any) (address, error) {
+		return address{}, fmt.Errorf("%q is not a listener: %s", url, fmt.Sprintf(format, args...))
+	}
+	scheme, rest, found := strings.Cut(url, "://")
+	if !found {
+		return wrong("write a protocol and an address, such as resp://127.0.0.1:6379")
+	}
+	protocol, suffix, suffixed := strings.Cut(scheme, "+")
+	a := address{url: url, scheme: scheme, protocol: protocol, network: "tcp", host: rest}
+	switch protocol {
+	case "echo", "resp", "http":
+	default:
+		return wrong("the protocol %q is not known; echo, resp and http are", protocol)
+	}
+	switch {
+	case suffixed && suffix == "unix":
+		a.network = "unix"
+		if rest == "" {
+			return wrong("the path of the socket is missing, as in %s:///run/spate.sock", scheme)
+		}
+		return a, nil
+	case suffixed && suffix == "tls":
+		a.tls = true
+	case suffixed:
+		return wrong("after + comes tls or unix, not %q", suffix)
+	}
+	if strings.ContainsAny(rest, "/?#@") {
+		return wrong("after :// come a host and a port, and nothing else")
+	}
+	_, port, err := net.SplitHostPort(rest)
+	if err != nil {
+		return wrong("after :// come a host and a port, as in %s://127.0.0.1:6379", scheme)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return wrong("the port is a number from 0 to 65535, not %q", port)
+	} else if n == 0 {
+		a.host = strings.TrimSuffix(rest, port) + "0"
+	}
+	return a, nil
+}
+
+// resolved is the URL with the address that the socket got.
+func (a address) resolved(got net.Addr) string { return a.scheme + "://" + got.String() }

@@ -1,0 +1,210 @@
+package spate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/protocol/httpapi"
+	"github.com/spate-io/spate/task"
+)
+
+// An App is a server: listeners and what they serve. Its methods may be called
+// from any goroutine.
+type App struct {
+	opts     Options
+	engine   *engine.Engine
+	auth     *auth.Auth
+	bus      *bus.Bus
+	door     *httpapi.Door
+	tasks    task.Registry
+	draining atomic.Bool
+
+	mu      sync.Mutex
+	sockets []*socket
+	errs    []error // of New and Listen, for Run
+	phase   phase
+}
+
+// phase is how far the life of an App has got.
+type phase uint8
+
+const (
+	phaseNew phase = iota
+	phaseRunning
+	phaseClosed
+)
+
+// Errors of the life of an App.
+var (
+	// ErrRun is returned by a second Run, and by Run after Close.
+	ErrRun = errors.New("the app has been run or closed already: make a new one")
+)
+
+// errDraining is what /readyz says while the server drains.
+var errDraining = errors.New("draining: the server is shutting down")
+
+// New makes an App that listens to nothing yet. What is wrong with the options
+// is reported by Listen and Run. An App that is not run must be closed.
+func New(o Options) *App {
+	a := &App{opts: o.withDefaults()}
+	if err := a.build(); err != nil {
+		a.errs = append(a.errs, err)
+	}
+	return a
+}
+
+func (a *App) build() error {
+	o := &a.opts
+	a.bus = bus.New(bus.Options{Limits: o.Bus, Clock: o.Clock, Logger: o.Logger})
+	var err error
+	if a.auth, err = auth.New(o.Auth, auth.Options{Logger: o.Logger, Now: o.Clock}); err != nil {
+		return fmt.Errorf("the section auth of the configuration is not usable: %w", err)
+	}
+	if a.engine, err = engine.New(engine.Options{Driver: o.Driver, Limits: o.Limits, Logger: o.Logger}); err != nil {
+		return err
+	}
+	a.door, err = httpapi.New(httpapi.Options{
+		Auth: a.auth, Engine: a.engine, Tasks: &a.tasks, Metrics: o.Metrics, Ready: a.ready, Limits: o.HTTP,
+		Hosts: o.Hosts, PProf: o.PProf, Logger: o.Logger, Tracer: o.Tracer,
+	})
+	if err != nil {
+		return err
+	}
+	return o.Metrics.Register(&collector{app: a})
+}
+
+// Auth returns what decides who may do what. It is nil if the options were wrong.
+func (a *App) Auth() *auth.Auth { return a.auth }
+
+// Bus returns what events travel on.
+func (a *App) Bus() *bus.Bus { return a.bus }
+
+// Engine returns what accepts connections, for its counters and connections. It
+// is nil if the options were wrong.
+func (a *App) Engine() *engine.Engine { return a.engine }
+
+// Tasks returns the list of the app's tasks, which /debug/tasks shows. Handlers
+// that spawn tasks under their context are in it.
+func (a *App) Tasks() *task.Registry { return &a.tasks }
+
+// ready is what /readyz asks.
+func (a *App) ready() error {
+	if a.draining.Load() {
+		return errDraining
+	}
+	return nil
+}
+
+// Run serves every listener until ctx ends, and then drains, see the package
+// comment. It returns nil if nothing had to be cut off. It closes the App.
+func (a *App) Run(ctx context.Context) error {
+	sockets, err := a.begin()
+	if err != nil {
+		return errors.Join(err, a.Close())
+	}
+	var doors task.Scope
+	base := task.WithRegistry(context.WithoutCancel(ctx), &a.tasks)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	for _, s := range sockets {
+		if err := a.serve(base, &doors, s, stop); err != nil {
+			stop(err)
+			break
+		}
+	}
+	<-ctx.Done()
+	var failed error
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
+		failed = cause
+	}
+	return errors.Join(failed, a.drain(&doors))
+}
+
+// begin takes what Run serves, once.
+func (a *App) begin() ([]*socket, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.phase != phaseNew:
+		return nil, ErrRun
+	case len(a.errs) > 0:
+		return nil, errors.Join(a.errs...)
+	}
+	a.phase = phaseRunning
+	return a.sockets, nil
+}
+
+// serve starts serving one socket. A failure of an http listener later on ends
+// the run through stop.
+func (a *App) serve(ctx context.Context, doors *task.Scope, s *socket, stop context.CancelCauseFunc) error {
+	if s.at.protocol == "http" {
+		doors.Go(ctx, "listener "+s.name, func(context.Context) error {
+			err := a.door.Serve(s.ln, httpapi.ServeOptions{Name: s.name, TLS: s.tls})
+			if err != nil {
+				stop(err)
+			}
+			return nil
+		})
+		return nil
+	}
+	_, err := a.engine.Serve(s.ln, engine.ListenOptions{Name: s.name, Protocol: s.protocol, TLS: s.tls, Driver: s.driver})
+	return err
+}
+
+// drain ends what Run has started: the engine first, the HTTP door last, so that
+// the drain can be watched through it.
+func (a *App) drain(doors *task.Scope) error {
+	a.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), max(0, a.opts.DrainTimeout))
+	defer cancel()
+	start := time.Now()
+	a.opts.Logger.Info("draining", "connections", a.engine.Stats().Connections, "timeout", a.opts.DrainTimeout)
+	err := errors.Join(a.engine.Shutdown(ctx), a.door.Shutdown(ctx), doors.Wait(), a.auth.Close())
+	a.mu.Lock()
+	a.phase = phaseClosed
+	a.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	a.opts.Logger.Info("drained", "took", time.Since(start).Round(time.Millisecond))
+	return nil
+}
+
+// Close releases an App that was not run. After Run, or a second time, it does nothing.
+func (a *App) Close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.phase != phaseNew {
+		return nil
+	}
+	a.phase = phaseClosed
+	var errs []error
+	for _, s := range a.sockets {
+		errs = append(errs, s.ln.Close())
+	}
+	if a.engine != nil {
+		errs = append(errs, a.engine.Shutdown(context.Background()))
+	}
+	if a.auth != nil {
+		errs = append(errs, a.auth.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// names are the names of the listeners.
+func (a *App) names() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	names := make([]string, len(a.sockets))
+	for i, s := range a.sockets {
+		names[i] = s.name
+	}
+	return names
+}

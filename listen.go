@@ -1,0 +1,171 @@
+package spate
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/protocol/echo"
+)
+
+// A Listener says where to listen and what to speak there. Only URL is needed.
+type Listener struct {
+	// URL is PROTOCOL://ADDRESS: echo, resp or http, optionally with +tls or
+	// +unix, and HOST:PORT or the path of a Unix socket. Port 0 chooses a free one.
+	URL string
+	// Certificates are for +tls. Default: Options.Certificates.
+	Certificates *engine.Certificates
+	// Insecure lets an echo listener be reached from other machines, although
+	// echo asks nobody who they are. Default: no. Danger: anybody may use it.
+	Insecure bool
+	// Driver is engine.Epoll or engine.Net. Default: Options.Driver.
+	Driver string
+}
+
+// A socket is a listener that is open and not served yet.
+type socket struct {
+	name     string // its URL with the port that it got
+	at       address
+	ln       net.Listener
+	protocol engine.Protocol // nil for http
+	tls      *tls.Config
+	driver   string
+}
+
+// Listen opens a listener at a URL such as "resp://127.0.0.1:6379"; see
+// [Listener.URL]. Run serves it. The address has the port that was chosen for
+// port 0. An error is returned by Run as well, so that a short program need not
+// look at it here.
+func (a *App) Listen(url string) (net.Addr, error) { return a.ListenWith(Listener{URL: url}) }
+
+// ListenWith is Listen with more to say.
+func (a *App) ListenWith(l Listener) (net.Addr, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.phase != phaseNew {
+		return nil, ErrRun
+	}
+	if len(a.errs) > 0 {
+		return nil, errors.Join(a.errs...)
+	}
+	s, err := a.open(l)
+	if err != nil {
+		a.errs = append(a.errs, err)
+		return nil, err
+	}
+	a.sockets = append(a.sockets, s)
+	return s.ln.Addr(), nil
+}
+
+// open checks what l says and opens its socket.
+func (a *App) open(l Listener) (*socket, error) {
+	at, err := parseAddress(l.URL)
+	if err != nil {
+		return nil, err
+	}
+	s := &socket{at: at, driver: l.Driver}
+	switch at.protocol {
+	case "echo":
+		s.protocol = echo.Protocol{}
+	case "resp":
+		return nil, errors.New("resp is not there yet")
+	}
+	if at.tls {
+		certs := l.Certificates
+		if certs == nil {
+			certs = a.opts.Certificates
+		}
+		if certs == nil {
+			return nil, fmt.Errorf("cannot listen on %s: TLS needs a certificate and its key", l.URL)
+		}
+		s.tls = certs.Config()
+	}
+	if s.ln, err = bind(at); err != nil {
+		return nil, err
+	}
+	s.name = at.resolved(s.ln.Addr())
+	if err := a.mayExpose(s, l.Insecure); err != nil {
+		return nil, errors.Join(err, s.ln.Close())
+	}
+	return s, nil
+}
+
+// mayExpose refuses a listener that strangers could use.
+func (a *App) mayExpose(s *socket, insecure bool) error {
+	addr := s.ln.Addr()
+	if s.at.protocol != "echo" {
+		if err := a.auth.RequireFor(addr); err != nil {
+			return fmt.Errorf("refusing to listen on %s: %w", s.at, err)
+		}
+		return nil
+	}
+	if insecure || auth.Local(addr) {
+		return nil
+	}
+	return fmt.Errorf("refusing to listen on %s: echo answers everybody who can reach it; "+
+		"listen on 127.0.0.1, or say insecure: true for this listener", s.at)
+}
+
+// keepAlive finds dead peers within two minutes.
+const (
+	keepAliveIdle     = 60 * time.Second
+	keepAliveInterval = 15 * time.Second
+	keepAliveCount    = 4
+)
+
+// bind opens the socket of an address.
+func bind(at address) (net.Listener, error) {
+	if at.network == "unix" {
+		if err := removeStaleSocket(at.host); err != nil {
+			return nil, cannotListen(at, err)
+		}
+	}
+	lc := net.ListenConfig{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount},
+		Control:         noDelay,
+	}
+	ln, err := lc.Listen(context.Background(), at.network, at.host)
+	if err != nil {
+		return nil, cannotListen(at, err)
+	}
+	return ln, nil
+}
+
+// removeStaleSocket removes a Unix socket that a crashed process left: one on
+// which nobody answers.
+func removeStaleSocket(path string) error {
+	st, err := os.Stat(path)
+	if err != nil || st.Mode()&os.ModeSocket == 0 {
+		return nil // listening says what is wrong
+	}
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = c.Close()
+		return syscall.EADDRINUSE
+	}
+	return os.Remove(path)
+}
+
+// cannotListen says in one sentence why a socket could not be opened, and what to do.
+func cannotListen(at address, err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("cannot listen on %s: another program is using this address; stop it, or choose another one (%w)", at, syscall.EADDRINUSE)
+	case errors.Is(err, syscall.EACCES):
+		hint = "; choose a port from 1024 up or a directory that is writable"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		hint = "; no interface of this machine has it"
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	return fmt.Errorf("cannot listen on %s: %w%s", at, err, hint)
+}

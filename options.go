@@ -1,0 +1,70 @@
+package spate
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/protocol/httpapi"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Options configure an [App]. The zero value is good: no authentication, on
+// loopback only.
+type Options struct {
+	// Driver is engine.Epoll or engine.Net. Default: epoll on Linux, net elsewhere.
+	Driver string
+	// Limits bound what peers can make the engine hold. Each has a default.
+	Limits engine.Limits
+	// HTTP bounds what clients of the http listeners can. Each has a default.
+	HTTP httpapi.Limits
+	// Bus bounds what clients can make the bus do. Each has a default.
+	Bus bus.Limits
+	// Auth says who may do what. Default: everybody on this machine may do
+	// everything, and nobody else can connect.
+	Auth auth.Config
+	// Certificates are for +tls listeners that have none of their own. Default: none.
+	Certificates *engine.Certificates
+	// Hosts are the names, besides addresses and localhost, under which a local
+	// http listener may be called. Default: none. Danger: whoever controls the
+	// DNS of such a name can have browsers on this machine call the server.
+	Hosts []string
+	// PProf serves Go's profiles on the http listeners. Default: off. Danger:
+	// they show function names and timing, and cost CPU.
+	PProf bool
+	// DrainTimeout is how long Run waits for requests to finish once its context
+	// has ended. Default 10 s; a negative one does not wait.
+	DrainTimeout time.Duration
+	// Metrics is where all counters are registered and what /metrics shows.
+	// Default: a registry of its own, with those of Go and of the process.
+	Metrics *prometheus.Registry
+	// Logger takes the log. Default: slog.Default().
+	Logger *slog.Logger
+	// Tracer makes a span for each request. Default: none are made.
+	Tracer trace.Tracer
+	// Clock tells the time of events and tokens. Default: time.Now.
+	Clock func() time.Time
+}
+
+// DefaultDrainTimeout is the default of Options.DrainTimeout. Orchestrators send
+// SIGKILL after 30 s or 10 s; most requests take milliseconds.
+const DefaultDrainTimeout = 10 * time.Second
+
+func (o Options) withDefaults() Options {
+	if o.DrainTimeout == 0 {
+		o.DrainTimeout = DefaultDrainTimeout
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Metrics == nil {
+		o.Metrics = newRegistry()
+	}
+	return o
+}

@@ -1,0 +1,44 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/pprof"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// routes is the table of what the door answers.
+func (d *Door) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", d.ready)
+	inside := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, d.admin(d.few(h))) }
+	inside("GET /metrics", promhttp.HandlerFor(d.opts.Metrics, promhttp.HandlerOpts{}).ServeHTTP)
+	inside("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/debug/", http.StatusSeeOther) })
+	inside("GET /debug/{$}", d.index)
+	inside("GET /debug/tasks", d.tasks)
+	inside("GET /debug/connections", d.connections)
+	if d.opts.PProf {
+		inside("GET /debug/pprof/", pprof.Index)
+		inside("GET /debug/pprof/cmdline", pprof.Cmdline)
+		inside("GET /debug/pprof/profile", pprof.Profile)
+		inside("GET /debug/pprof/symbol", pprof.Symbol)
+		inside("GET /debug/pprof/trace", pprof.Trace)
+	}
+	return mux
+}
+
+func (d *Door) ready(w http.ResponseWriter, _ *http.Request) {
+	if err := d.opts.Ready(); err != nil {
+		say(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	say(w, http.StatusOK, "ok")
+}
+
+func say(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintln(w, text)
+}
