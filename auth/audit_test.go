@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -29,7 +28,7 @@ func TestAuditLine(t *testing.T) {
 func TestAuditHoldsNoSecret(t *testing.T) {
 	a, log := start(t, people(), Options{})
 	const secret = "s3cr3t-text"
-	ctx := context.Background()
+	ctx := t.Context()
 	var texts []string
 	for _, try := range []func() error{
 		func() error { _, err := a.Password(ctx, peer, secret, NewSecret(secret)); return err },

@@ -64,7 +64,7 @@ func TestNoSurprise(t *testing.T) {
 	if err := b.RequireFor(exposed); err != nil {
 		t.Errorf("with one rule: %v", err)
 	}
-	if _, err := b.Password(context.Background(), self, "anna", NewSecret("anna-secret")); !errors.Is(err, ErrDenied) {
+	if _, err := b.Password(t.Context(), self, "anna", NewSecret("anna-secret")); !errors.Is(err, ErrDenied) {
 		t.Errorf("with no user at all: %v", err)
 	}
 }
@@ -246,7 +246,7 @@ func TestHeader(t *testing.T) {
 	a, _ := start(t, people(), Options{})
 	basic := func(text string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(text)) }
 	for _, good := range []string{basic("anna:anna-secret"), "bASIC  " + basic("anna:anna-secret")[6:]} {
-		if id, err := a.Header(context.Background(), peer, []string{good}); err != nil || id.User() != "anna" {
+		if id, err := a.Header(t.Context(), peer, []string{good}); err != nil || id.User() != "anna" {
 			t.Errorf("%s: %v, %v", good, id, err)
 		}
 	}
@@ -254,11 +254,11 @@ func TestHeader(t *testing.T) {
 		{""}, {"Basic"}, {"Basic !"}, {basic("anna")}, {basic("anna:wrong")}, {"Digest username=anna"}, {"Bearer"},
 		{basic("anna:anna-secret"), basic("anna:anna-secret")}, {"Basic " + strings.Repeat("A", 1<<20)},
 	} {
-		if _, err := a.Header(context.Background(), peer, bad); !errors.Is(err, ErrDenied) {
+		if _, err := a.Header(t.Context(), peer, bad); !errors.Is(err, ErrDenied) {
 			t.Errorf("%.40q: %v", bad, err)
 		}
 	}
-	if _, err := a.Header(context.Background(), peer, nil); !errors.Is(err, ErrNotAuthenticated) {
+	if _, err := a.Header(t.Context(), peer, nil); !errors.Is(err, ErrNotAuthenticated) {
 		t.Errorf("without a header: %v", err)
 	}
 }
@@ -271,7 +271,7 @@ func TestClose(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := a.Password(context.Background(), peer, "bert", NewSecret("bert-secret")); !errors.Is(err, ErrClosed) {
+	if _, err := a.Password(t.Context(), peer, "bert", NewSecret("bert-secret")); !errors.Is(err, ErrClosed) {
 		t.Errorf("logging in afterwards: %v", err)
 	}
 	if !a.CanReceive(bert, "news") {

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -109,7 +108,7 @@ func TestCertificateRules(t *testing.T) {
 	for _, c := range cases {
 		c.rule.Roles = []string{"device"}
 		a, _ := start(t, mapped(c.rule), Options{})
-		id, err := a.Certificate(context.Background(), peer, ca.verified(cert))
+		id, err := a.Certificate(t.Context(), peer, ca.verified(cert))
 		if id.User() != c.user || (c.user == "") != errors.Is(err, ErrDenied) {
 			t.Errorf("%s: %v, %v", c.name, id, err)
 		}
@@ -158,14 +157,14 @@ func TestHostileCertificates(t *testing.T) {
 		"not yet valid":          ca.verified(future),
 	}
 	for name, state := range cases {
-		if id, err := a.Certificate(context.Background(), peer, state); !errors.Is(err, ErrDenied) || !id.IsZero() {
+		if id, err := a.Certificate(t.Context(), peer, state); !errors.Is(err, ErrDenied) || !id.IsZero() {
 			t.Errorf("%s: %v, %v", name, id, err)
 		}
 	}
 	if !strings.Contains(log.String(), "no rule says whose it is") {
 		t.Error("the audit does not say that the certificate names nobody")
 	}
-	if id, err := a.Certificate(context.Background(), peer, ca.verified(named("", "a.devices.example.com", "A.devices.example.com"))); err != nil || id.User() != "a" {
+	if id, err := a.Certificate(t.Context(), peer, ca.verified(named("", "a.devices.example.com", "A.devices.example.com"))); err != nil || id.User() != "a" {
 		t.Errorf("two names of one user: %v, %v", id, err)
 	}
 	if n := len(a.snap.Load().certs); n != len(rules) {
@@ -180,7 +179,7 @@ func TestFirstRuleWins(t *testing.T) {
 		CertificateRule{CommonName: "*", User: "second", Roles: []string{"operator"}},
 	), Options{})
 	cert := ca.verified(ca.issue(x509.Certificate{Subject: pkix.Name{CommonName: "root"}}))
-	id, err := a.Certificate(context.Background(), peer, cert)
+	id, err := a.Certificate(t.Context(), peer, cert)
 	if err != nil || id.User() != "first" || a.CanAdmin(id) {
 		t.Errorf("%v with %v, %v", id, id.Roles(), err)
 	}
@@ -235,7 +234,7 @@ func TestCertificateOfRealHandshake(t *testing.T) {
 		config := &tls.Config{Certificates: []tls.Certificate{server}, ClientCAs: pool, ClientAuth: c.mode}
 		client := c.issuer.issue(x509.Certificate{Subject: pkix.Name{CommonName: "anna"}})
 		state := handshake(t, config, &tls.Config{RootCAs: pool, ServerName: "server", Certificates: []tls.Certificate{client}})
-		id, err := a.Certificate(context.Background(), peer, &state)
+		id, err := a.Certificate(t.Context(), peer, &state)
 		if id.User() != c.user || (c.user == "") != errors.Is(err, ErrDenied) {
 			t.Errorf("%s: %v, %v", c.name, id, err)
 		}

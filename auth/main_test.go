@@ -2,7 +2,6 @@ package auth
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -75,7 +74,7 @@ func start(t testing.TB, config Config, opts Options) (*Auth, *logged) {
 // login logs in with a password that must be right.
 func login(t testing.TB, a *Auth, user, password string) Identity {
 	t.Helper()
-	id, err := a.Password(context.Background(), peer, user, NewSecret(password))
+	id, err := a.Password(t.Context(), peer, user, NewSecret(password))
 	if err != nil {
 		t.Fatalf("logging in as %s: %v", user, err)
 	}

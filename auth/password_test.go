@@ -70,7 +70,7 @@ func TestPassword(t *testing.T) {
 		{"longer than bcrypt reads", "cleo", "cleo-secret" + strings.Repeat("x", 80)},
 	}
 	for _, c := range wrong {
-		id, err := a.Password(context.Background(), peer, c.user, NewSecret(c.password))
+		id, err := a.Password(t.Context(), peer, c.user, NewSecret(c.password))
 		if !errors.Is(err, ErrDenied) || err.Error() != ErrDenied.Error() || !id.IsZero() {
 			t.Errorf("%s: %v, %v", c.name, id, err)
 		}
@@ -110,7 +110,7 @@ func TestUnknownUserTime(t *testing.T) {
 		best := time.Hour
 		for range 5 {
 			began := time.Now()
-			if _, err := a.Password(context.Background(), peer, user, NewSecret("wrong")); !errors.Is(err, ErrDenied) {
+			if _, err := a.Password(t.Context(), peer, user, NewSecret("wrong")); !errors.Is(err, ErrDenied) {
 				t.Fatal(err)
 			}
 			best = min(best, time.Since(began))
@@ -187,7 +187,7 @@ func TestReloadEmptiesCache(t *testing.T) {
 	if err := a.Reload(config); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Password(context.Background(), peer, "anna", NewSecret("anna-secret")); !errors.Is(err, ErrDenied) {
+	if _, err := a.Password(t.Context(), peer, "anna", NewSecret("anna-secret")); !errors.Is(err, ErrDenied) {
 		t.Errorf("the old password after a reload: %v", err)
 	}
 }

@@ -72,7 +72,7 @@ func TestKeyServerIsAskedOnce(t *testing.T) {
 		var all sync.WaitGroup
 		for range 100 {
 			all.Go(func() {
-				if _, err := bearer(a, key.sign(good(nil))); err != nil {
+				if _, err := bearer(t, a, key.sign(good(nil))); err != nil {
 					t.Error(err)
 				}
 			})
@@ -82,11 +82,11 @@ func TestKeyServerIsAskedOnce(t *testing.T) {
 			t.Errorf("100 logins at once ask %d times", server.count())
 		}
 		time.Sleep(defaultKeysTTL - 2*time.Second)
-		if _, err := bearer(a, key.sign(good(nil))); err != nil || server.count() != 1 {
+		if _, err := bearer(t, a, key.sign(good(nil))); err != nil || server.count() != 1 {
 			t.Errorf("within the time to live: %v, asked %d times", err, server.count())
 		}
 		time.Sleep(2 * time.Second)
-		if _, err := bearer(a, key.sign(good(nil))); err != nil {
+		if _, err := bearer(t, a, key.sign(good(nil))); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(2 * time.Second)
@@ -102,16 +102,16 @@ func TestKeyRotation(t *testing.T) {
 		server := &keyServer{}
 		server.serve(old)
 		a := remoteTokens(t, server)
-		id, err := bearer(a, old.sign(good(nil)))
+		id, err := bearer(t, a, old.sign(good(nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		server.serve(next)
 		time.Sleep(keyFetchEvery)
-		if _, err := bearer(a, next.sign(good(nil))); err != nil {
+		if _, err := bearer(t, a, next.sign(good(nil))); err != nil {
 			t.Errorf("a token with the new key: %v", err)
 		}
-		if _, err := bearer(a, old.sign(good(nil))); !errors.Is(err, ErrDenied) {
+		if _, err := bearer(t, a, old.sign(good(nil))); !errors.Is(err, ErrDenied) {
 			t.Errorf("a token with the old key: %v", err)
 		}
 		if err := a.Refresh(id); err != nil {
@@ -128,7 +128,7 @@ func TestUnknownKeysDoNotFlood(t *testing.T) {
 		a := remoteTokens(t, server)
 		for i := range 500 {
 			fake := newSigner(fmt.Sprintf("made-up-%d", i), jose.EdDSA)
-			if _, err := bearer(a, fake.sign(good(nil))); !errors.Is(err, ErrDenied) {
+			if _, err := bearer(t, a, fake.sign(good(nil))); !errors.Is(err, ErrDenied) {
 				t.Fatal(err)
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -147,7 +147,7 @@ func TestKeyServerOutage(t *testing.T) {
 		server.set(down)
 		a := remoteTokens(t, server)
 		for range 100 {
-			if _, err := bearer(a, key.sign(good(nil))); !errors.Is(err, ErrUnavailable) {
+			if _, err := bearer(t, a, key.sign(good(nil))); !errors.Is(err, ErrUnavailable) {
 				t.Fatalf("without any key: %v", err)
 			}
 		}
@@ -155,7 +155,7 @@ func TestKeyServerOutage(t *testing.T) {
 			t.Errorf("asked %d times, %+v", server.count(), a.Stats())
 		}
 		for range 3600 {
-			_, _ = bearer(a, key.sign(good(nil)))
+			_, _ = bearer(t, a, key.sign(good(nil)))
 			time.Sleep(time.Second)
 		}
 		if n := server.count(); n < 60 || n > 140 {
@@ -163,19 +163,19 @@ func TestKeyServerOutage(t *testing.T) {
 		}
 		server.serve(key)
 		time.Sleep(keyRetryMax)
-		if _, err := bearer(a, key.sign(good(nil))); err != nil {
+		if _, err := bearer(t, a, key.sign(good(nil))); err != nil {
 			t.Errorf("when it is back: %v", err)
 		}
 		server.set(down)
 		time.Sleep(keyStaleMax - time.Second)
-		if _, err := bearer(a, key.sign(good(nil))); err != nil {
+		if _, err := bearer(t, a, key.sign(good(nil))); err != nil {
 			t.Errorf("with a known key in an outage: %v", err)
 		}
-		if _, err := bearer(a, newSigner("k2", jose.EdDSA).sign(good(nil))); !errors.Is(err, ErrUnavailable) {
+		if _, err := bearer(t, a, newSigner("k2", jose.EdDSA).sign(good(nil))); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("with an unknown key in an outage: %v", err)
 		}
 		time.Sleep(time.Minute)
-		if _, err := bearer(a, key.sign(good(nil))); !errors.Is(err, ErrUnavailable) {
+		if _, err := bearer(t, a, key.sign(good(nil))); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("with a key that is too old: %v", err)
 		}
 	})
@@ -190,7 +190,7 @@ func TestKeyServerHangs(t *testing.T) {
 		})
 		a := remoteTokens(t, server)
 		began := time.Now()
-		if _, err := bearer(a, key.sign(good(nil))); !errors.Is(err, ErrUnavailable) || time.Since(began) != keyFetchTimeout {
+		if _, err := bearer(t, a, key.sign(good(nil))); !errors.Is(err, ErrUnavailable) || time.Since(began) != keyFetchTimeout {
 			t.Errorf("%v after %s", err, time.Since(began))
 		}
 		time.Sleep(keyRetryMax)
@@ -214,7 +214,7 @@ func TestReloadKeepsKeys(t *testing.T) {
 		config := tokens(t, nil, func(i *Issuer) { i.KeysFile, i.KeysURL = "", "https://id.example.com/keys" })
 		a, _ := start(t, config, Options{HTTPClient: &http.Client{Transport: server}})
 		for range 3 {
-			if _, err := bearer(a, key.sign(good(nil))); err != nil {
+			if _, err := bearer(t, a, key.sign(good(nil))); err != nil {
 				t.Fatal(err)
 			}
 			if err := a.Reload(config); err != nil {
@@ -251,7 +251,7 @@ func TestKeyServerAnswers(t *testing.T) {
 		server := httptest.NewServer(c.serve)
 		config := tokens(t, nil, func(i *Issuer) { i.KeysFile, i.KeysURL = "", server.URL+"/keys?secret=hunter2" })
 		a, log := start(t, config, Options{})
-		_, err := bearer(a, key.sign(good(nil)))
+		_, err := bearer(t, a, key.sign(good(nil)))
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}

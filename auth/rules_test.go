@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -303,10 +302,7 @@ func decisions(a *Auth, id Identity) map[string]func() bool {
 
 func BenchmarkDecisions(b *testing.B) {
 	a, _ := start(b, manyRules(), Options{})
-	id, err := a.Password(context.Background(), peer, "anna", NewSecret("anna-secret"))
-	if err != nil {
-		b.Fatal(err)
-	}
+	id := login(b, a, "anna", "anna-secret")
 	for name, decide := range decisions(a, id) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

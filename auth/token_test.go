@@ -2,7 +2,6 @@ package auth
 
 import (
 	"bytes"
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -122,8 +121,9 @@ func tokens(t testing.TB, keys []byte, change func(*Issuer)) Config {
 	return config
 }
 
-func bearer(a *Auth, token string) (Identity, error) {
-	return a.Token(context.Background(), peer, NewSecret(token))
+func bearer(t *testing.T, a *Auth, token string) (Identity, error) {
+	t.Helper()
+	return a.Token(t.Context(), peer, NewSecret(token))
 }
 
 func TestTokenAlgorithms(t *testing.T) {
@@ -131,7 +131,7 @@ func TestTokenAlgorithms(t *testing.T) {
 		s := newSigner("key-1", alg)
 		for form, keys := range map[string][]byte{"JWKS": jwks(s), "PEM": pemOf(s)} {
 			a, _ := start(t, tokens(t, keys, nil), Options{})
-			id, err := bearer(a, s.sign(good(nil)))
+			id, err := bearer(t, a, s.sign(good(nil)))
 			if err != nil || id.User() != "anna" || id.Method() != MethodToken || !slices.Equal(id.Roles(), []string{"device"}) {
 				t.Errorf("%s, %s: %v %v, %v", alg, form, id, id.Roles(), err)
 			}
@@ -145,14 +145,8 @@ func TestTokenAlgorithms(t *testing.T) {
 	}
 }
 
-// TestHostileTokens are the tokens that must never be accepted.
-func TestHostileTokens(t *testing.T) {
-	key, other := newSigner("key-1", jose.RS256), newSigner("key-1", jose.EdDSA)
-	a, log := start(t, tokens(t, jwks(key), nil), Options{})
-	ok := key.sign(good(nil))
-	if _, err := bearer(a, ok); err != nil {
-		t.Fatal(err)
-	}
+// hostileTokens are made from a good token, its key and a key of somebody else.
+func hostileTokens(key, other signer, ok string) map[string]string {
 	now := time.Now()
 	parts := strings.Split(ok, ".")
 	raw := func(header string, payload string, signature []byte) string {
@@ -165,7 +159,7 @@ func TestHostileTokens(t *testing.T) {
 	hs := raw(`{"alg":"HS256","kid":"key-1"}`, parts[1], nil)
 	mac.Write([]byte(hs[:strings.LastIndex(hs, ".")]))
 	embedded := must(jose.NewSigner(jose.SigningKey{Algorithm: other.alg, Key: other.key}, &jose.SignerOptions{EmbedJWK: true}))
-	cases := map[string]string{
+	return map[string]string{
 		"empty":                      "",
 		"no token":                   "abc",
 		"two parts":                  parts[0] + "." + parts[1],
@@ -205,8 +199,19 @@ func TestHostileTokens(t *testing.T) {
 		"in JSON":                    `{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`,
 		"unknown critical extension": critical(key),
 	}
+}
+
+// TestHostileTokens are the tokens that must never be accepted.
+func TestHostileTokens(t *testing.T) {
+	key, other := newSigner("key-1", jose.RS256), newSigner("key-1", jose.EdDSA)
+	a, log := start(t, tokens(t, jwks(key), nil), Options{})
+	ok := key.sign(good(nil))
+	if _, err := bearer(t, a, ok); err != nil {
+		t.Fatal(err)
+	}
+	cases := hostileTokens(key, other, ok)
 	for name, token := range cases {
-		id, err := bearer(a, token)
+		id, err := bearer(t, a, token)
 		if !errors.Is(err, ErrDenied) || err.Error() != ErrDenied.Error() || !id.IsZero() {
 			t.Errorf("%s: %v, %v", name, id, err)
 		}
@@ -214,6 +219,7 @@ func TestHostileTokens(t *testing.T) {
 	if s := a.Stats(); s.Refused != uint64(len(cases)) {
 		t.Errorf("%d refused, want %d", s.Refused, len(cases))
 	}
+	parts := strings.Split(ok, ".")
 	if strings.Contains(log.String(), parts[1]) || strings.Contains(log.String(), parts[2]) {
 		t.Error("the log holds a token")
 	}
@@ -230,11 +236,11 @@ func TestTokenKeyKinds(t *testing.T) {
 	rs, es, ed := newSigner("", jose.RS256), newSigner("", jose.ES256), newSigner("", jose.EdDSA)
 	a, _ := start(t, tokens(t, pemOf(rs, es, ed), func(i *Issuer) { i.Algorithms = []string{"ES256", "EdDSA"} }), Options{})
 	for _, s := range []signer{es, ed} {
-		if _, err := bearer(a, s.sign(good(nil))); err != nil {
+		if _, err := bearer(t, a, s.sign(good(nil))); err != nil {
 			t.Errorf("%s: %v", s.alg, err)
 		}
 	}
-	if _, err := bearer(a, rs.sign(good(nil))); !errors.Is(err, ErrDenied) {
+	if _, err := bearer(t, a, rs.sign(good(nil))); !errors.Is(err, ErrDenied) {
 		t.Errorf("an algorithm that is not configured: %v", err)
 	}
 }
@@ -261,7 +267,7 @@ func TestTokenClaims(t *testing.T) {
 	}
 	for _, c := range cases {
 		a, _ := start(t, tokens(t, jwks(key), c.change), Options{})
-		id, err := bearer(a, key.sign(good(c.claims)))
+		id, err := bearer(t, a, key.sign(good(c.claims)))
 		if err != nil || id.User() != c.user || !slices.Equal(id.Roles(), c.roles) {
 			t.Errorf("%s: %v with roles %v, %v", c.name, id, id.Roles(), err)
 		}
@@ -280,7 +286,7 @@ func TestTokenExpiresWhileConnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := newSigner("k", jose.EdDSA)
 		a, _ := start(t, tokens(t, jwks(key), nil), Options{})
-		id, err := bearer(a, key.sign(good(nil)))
+		id, err := bearer(t, a, key.sign(good(nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -302,7 +308,7 @@ func TestTokenReload(t *testing.T) {
 	key, next := newSigner("k", jose.EdDSA), newSigner("k", jose.EdDSA)
 	config := tokens(t, jwks(key), nil)
 	a, _ := start(t, config, Options{})
-	id, err := bearer(a, key.sign(good(nil)))
+	id, err := bearer(t, a, key.sign(good(nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +386,7 @@ func FuzzToken(f *testing.F) {
 	f.Add("eyJhbGciOiJub25lIn0.e30.")
 	f.Add("..")
 	f.Fuzz(func(t *testing.T, text string) {
-		if p, err := checkToken(context.Background(), a.snap.Load(), time.Now(), text); err == nil {
+		if p, err := checkToken(t.Context(), a.snap.Load(), time.Now(), text); err == nil {
 			t.Fatalf("%q is accepted as %s", text, p.user)
 		}
 	})

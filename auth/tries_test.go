@@ -20,7 +20,7 @@ func TestTriesAreBounded(t *testing.T) {
 	tr := newTries(time.Now)
 	tr.set(2, time.Hour)
 	for i := range maxTracked + 500 {
-		if err := tr.acquire(context.Background(), addrNumber(i)); err != nil {
+		if err := tr.acquire(t.Context(), addrNumber(i)); err != nil {
 			t.Fatal(err)
 		}
 		tr.settle(addrNumber(i), true)
@@ -35,11 +35,11 @@ func TestTriesAllInFlight(t *testing.T) {
 	tr := newTries(time.Now)
 	tr.set(2, time.Hour)
 	for i := range maxTracked {
-		if err := tr.acquire(context.Background(), addrNumber(i)); err != nil {
+		if err := tr.acquire(t.Context(), addrNumber(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := tr.acquire(context.Background(), addrNumber(maxTracked)); !errors.Is(err, ErrBusy) {
+	if err := tr.acquire(t.Context(), addrNumber(maxTracked)); !errors.Is(err, ErrBusy) {
 		t.Errorf("one more address: %v", err)
 	}
 	for i := range maxTracked {
