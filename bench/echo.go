@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spate-io/spate/internal/load"
@@ -56,23 +56,21 @@ func runEcho(ctx context.Context, args []string) error {
 
 // measure starts a server and loads it.
 func (e *echoRun) measure(ctx context.Context, name string, conns, round int) (echoed, error) {
-	var o serverOptions
-	if e.profile != "" {
-		o.profile = filepath.Join(e.profile, fmt.Sprintf("%s-%d-%d.pprof", name, conns, round))
-	}
-	s, err := start(ctx, e.serverCPU, peers()[name].argv(o)...)
+	pprof, perf := e.profilePaths(fmt.Sprintf("%s-%d-%d", name, conns, round))
+	s, err := start(ctx, e.serverCPU, peers()[name].argv(serverOptions{profile: pprof})...)
 	if err != nil {
 		return echoed{}, err
+	}
+	recorded, err := record(ctx, s.pid, perf, e.warm()+e.duration())
+	if err != nil {
+		return echoed{}, errors.Join(err, s.stop())
 	}
 	before, _ := load.CPUTime(os.Getpid())
 	r, err := load.Run(ctx, load.Options{
 		Address: s.address, PID: s.pid, Work: load.Echo{Size: e.size},
 		Conns: conns, Pipeline: e.pipeline, Warmup: e.warm(), Duration: e.duration(),
 	})
-	if stopErr := s.stop(); err == nil {
-		err = stopErr
-	}
-	if err != nil {
+	if err := errors.Join(err, recorded(), s.stop()); err != nil {
 		return echoed{}, err
 	}
 	if r.Errors > 0 {

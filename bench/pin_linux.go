@@ -30,5 +30,11 @@ func pin(cpu, nice int) error {
 			return fmt.Errorf("setting the priority %d: %w", nice, err)
 		}
 	}
+	// Where the kernel groups tasks by session (autogroup), a priority counts
+	// within the session only; this is the session's.
+	err = os.WriteFile("/proc/self/autogroup", []byte(strconv.Itoa(nice)), 0)
+	if err != nil && nice != 0 && !os.IsNotExist(err) {
+		return fmt.Errorf("setting the priority %d of the session: %w", nice, err)
+	}
 	return nil
 }

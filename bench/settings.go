@@ -17,6 +17,7 @@ type settings struct {
 	serverCPU int
 	loadCPU   int
 	profile   string
+	perf      string
 	verbose   bool
 	nice      int
 }
@@ -32,6 +33,7 @@ func newFlags(name string, s *settings, peers ...string) *flag.FlagSet {
 	f.IntVar(&s.serverCPU, "server-cpu", 0, "CPU of the server")
 	f.IntVar(&s.loadCPU, "load-cpu", 1, "CPU of the load")
 	f.StringVar(&s.profile, "profile", "", "directory for CPU profiles of the servers written in Go")
+	f.StringVar(&s.perf, "perf", "", "directory for recordings of the servers by perf")
 	f.IntVar(&s.nice, "nice", 0, "priority of servers and load; below 0, as root, on a machine that is shared")
 	f.BoolVar(&s.verbose, "v", false, "print each measurement as it ends")
 	return f

@@ -63,17 +63,21 @@ func (t *table) add(cells ...any) {
 
 // human prints a duration with three digits.
 func human(d time.Duration) string {
-	switch {
-	case d < 10*time.Microsecond:
-		return fmt.Sprintf("%.2f µs", float64(d)/1e3)
-	case d < time.Millisecond:
-		return fmt.Sprintf("%.0f µs", float64(d)/1e3)
-	case d < 10*time.Millisecond:
-		return fmt.Sprintf("%.2f ms", float64(d)/1e6)
-	case d < time.Second:
-		return fmt.Sprintf("%.0f ms", float64(d)/1e6)
+	v, unit := float64(d), "ns"
+	for _, larger := range []string{"µs", "ms", "s"} {
+		if v < 999.5 {
+			break
+		}
+		v, unit = v/1000, larger
 	}
-	return fmt.Sprintf("%.2f s", d.Seconds())
+	digits := 2
+	if v >= 9.995 {
+		digits = 1
+	}
+	if v >= 99.95 || unit == "ns" {
+		digits = 0
+	}
+	return fmt.Sprintf("%.*f %s", digits, v, unit)
 }
 
 // String returns the table; its first row is the heading.

@@ -40,8 +40,8 @@ func (p *polled) handle(i int, what uint32) {
 func (p *polled) read(i int) {
 	c := &p.clients[i]
 	for !c.broken {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(c.fd),
-			uintptr(unsafe.Pointer(&p.buf[0])), uintptr(len(p.buf)))
+		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd),
+			uintptr(unsafe.Pointer(&p.buf[0])), uintptr(len(p.buf)), unix.MSG_DONTWAIT, 0, 0)
 		switch {
 		case errno == unix.EINTR:
 			continue
@@ -114,8 +114,8 @@ func (p *polled) replies(i int, b []byte, now time.Duration) (answered int) {
 func (p *polled) flush(i int) {
 	c := &p.clients[i]
 	for len(c.out) > 0 && !c.broken {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(c.fd),
-			uintptr(unsafe.Pointer(&c.out[0])), uintptr(len(c.out)))
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd),
+			uintptr(unsafe.Pointer(&c.out[0])), uintptr(len(c.out)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		switch errno {
 		case 0:
 			c.out = c.out[:copy(c.out, c.out[n:])]
