@@ -196,9 +196,7 @@ func (c *Conn) Info() Info {
 		i.State = "serving"
 	}
 	c.mu.Lock()
-	if c.out != nil {
-		i.Waiting = c.out.waiting()
-	}
+	i.Waiting = c.waitingLocked()
 	i.Dropped = c.dropped
 	if c.phase != phaseOpen {
 		i.State = "closing"

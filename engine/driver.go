@@ -40,6 +40,8 @@ type sock interface {
 	shutdown()
 	// interrupt makes a read that is blocked return errAgain.
 	interrupt()
+	// blocks tells whether writes wait for room.
+	blocks() bool
 	// waiting tells whether a read is blocked. Any goroutine may ask.
 	waiting() bool
 	// close lets go of the descriptor.

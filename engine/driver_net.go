@@ -2,7 +2,6 @@ package engine
 
 import (
 	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -77,7 +76,11 @@ func (d *netDriver) own(c *Conn) {
 	defer d.scratch.Put(scratch)
 	for {
 		s.rearm()
-		if !c.turn(c.take(), scratch[:]) && !s.closed.Load() {
+		events := c.take()
+		if events&eventDrain != 0 {
+			_ = s.nc.SetReadDeadline(time.Now().Add(drainPause))
+		}
+		if !c.turn(events, scratch[:]) && !s.closed.Load() {
 			<-s.wakeup
 		}
 		if s.closed.Load() {
@@ -104,10 +107,16 @@ type netSock struct {
 	c       *Conn
 	wakeup  chan struct{}
 	reading atomic.Bool
+	down    atomic.Bool // shutdown was called
 	closed  atomic.Bool
 }
 
-var longAgo = time.Unix(1, 0)
+// drainPause is how long a draining connection waits for requests that its
+// peer has sent already, since a socket of package net cannot tell.
+const drainPause = 20 * time.Millisecond
+
+// longAgo is the deadline of those who are to stop waiting.
+func longAgo() time.Time { return time.Unix(1, 0) }
 
 // rearm undoes an interrupt. Events are taken after it: an interrupt in
 // between makes the next read return at once.
@@ -133,15 +142,20 @@ func againIfTimeout(err error) error {
 	return err
 }
 
-func (s *netSock) write(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
+// write waits until the peer has taken all of p. A peer that takes nothing of
+// a piece for the write timeout has stopped reading.
+func (s *netSock) write(p []byte) (sent int, err error) {
+	const piece = 64 << 10
+	for sent < len(p) && err == nil {
+		_ = s.nc.SetWriteDeadline(s.c.eng.writeDeadline())
+		if s.down.Load() {
+			_ = s.nc.SetWriteDeadline(longAgo())
+		}
+		var n int
+		n, err = s.nc.Write(p[sent:min(len(p), sent+piece)])
+		sent += n
 	}
-	n, err := s.nc.Write(p)
-	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
-		err = io.ErrClosedPipe // only shutdown sets a write deadline
-	}
-	return n, err
+	return sent, err
 }
 
 func (s *netSock) closeWrite() error {
@@ -152,7 +166,8 @@ func (s *netSock) closeWrite() error {
 }
 
 func (s *netSock) shutdown() {
-	_ = s.nc.SetDeadline(longAgo)
+	s.down.Store(true)
+	_ = s.nc.SetDeadline(longAgo())
 	if cw, ok := s.nc.(interface{ CloseWrite() error }); ok {
 		_ = cw.CloseWrite()
 	}
@@ -164,8 +179,10 @@ func (s *netSock) interrupt() {
 	case s.wakeup <- struct{}{}:
 	default:
 	}
-	_ = s.nc.SetReadDeadline(longAgo)
+	_ = s.nc.SetReadDeadline(longAgo())
 }
+
+func (s *netSock) blocks() bool { return true }
 
 func (s *netSock) waiting() bool { return s.reading.Load() }
 
@@ -174,7 +191,22 @@ func (s *netSock) close() error {
 	return s.nc.Close()
 }
 
-func (s *netSock) wire() net.Conn { return s.nc }
+func (s *netSock) wire() net.Conn { return netWire{s.nc, s} }
+
+// netWire is the socket as crypto/tls sees it: reads are noticed,
+// writes have a deadline.
+type netWire struct {
+	net.Conn
+	s *netSock
+}
+
+func (w netWire) Read(p []byte) (int, error) {
+	w.s.reading.Store(true)
+	defer w.s.reading.Store(false)
+	return w.Conn.Read(p)
+}
+
+func (w netWire) Write(p []byte) (int, error) { return w.s.write(p) }
 
 func (s *netSock) afterHandshake() {}
 

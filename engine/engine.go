@@ -196,6 +196,24 @@ func (e *Engine) cutOff() error {
 	}
 }
 
+// crowded tells whether a connection that already holds held bytes must not
+// get more, because all together hold what they may and it holds more than an
+// equal share. Those that hold little go on, so that a few large peers cannot
+// stop the others; together they hold at most twice the bound.
+func (e *Engine) crowded(held int) bool {
+	total := e.limits.BufferedTotal
+	return e.buffered.Load() >= total && int64(held) >= total/int64(max(1, e.table.size()))
+}
+
+// writeDeadline is when a write that starts now has taken too long, for
+// sockets that block.
+func (e *Engine) writeDeadline() time.Time {
+	if e.limits.WriteTimeout >= forever {
+		return time.Time{}
+	}
+	return time.Now().Add(e.limits.WriteTimeout)
+}
+
 // lend returns a buffer of at least n bytes and counts it.
 func (e *Engine) lend(n int) *buffer {
 	b := e.buffers.get(n)

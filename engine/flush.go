@@ -1,5 +1,10 @@
 package engine
 
+import (
+	"errors"
+	"os"
+)
+
 // scheduleFlushLocked has a task of the driver send what waits, unless one is
 // about to anyway, or the socket has no room.
 func (c *Conn) scheduleFlushLocked() {
@@ -43,7 +48,7 @@ func (c *Conn) flushLocked() {
 			full = false
 			continue
 		case err != errAgain:
-			c.closeLocked(ReasonReset, err)
+			c.writeFailedLocked(err)
 		case !full || !c.full.Load():
 			// The driver ignores "writable" unless c.full is set, and it may
 			// have become so just before: set it, and try once more.
@@ -58,6 +63,15 @@ func (c *Conn) flushLocked() {
 		c.dropOutputLocked()
 	}
 	c.flushedLocked()
+}
+
+// writeFailedLocked ends the connection after an error of a write.
+func (c *Conn) writeFailedLocked(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.closeLocked(ReasonWriteTimeout, nil)
+		return
+	}
+	c.closeLocked(ReasonReset, err)
 }
 
 // writeChunkLocked gives the socket what is at the head of the output. It
@@ -89,16 +103,12 @@ func (c *Conn) writeChunkLocked() error {
 
 // flushedLocked wakes whoever waits for what a flush achieves.
 func (c *Conn) flushedLocked() {
-	waiting := 0
-	if c.out != nil {
-		waiting = c.out.waiting()
-	}
 	if c.out != nil && c.full.Load() {
 		c.setWriteDeadline(c.eng.clock.ms() + c.eng.limits.WriteTimeout.Milliseconds())
 	} else {
 		c.setWriteDeadline(0)
 	}
-	if waiting <= c.eng.limits.Buffered/2 {
+	if c.waitingLocked() <= c.eng.limits.Buffered/2 {
 		c.roomLocked()
 		if c.flags&flagPaused != 0 {
 			c.flags &^= flagPaused

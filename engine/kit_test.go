@@ -119,6 +119,9 @@ type server struct {
 
 func serve(t *testing.T, driver, carrier string, p engine.Protocol, l engine.Limits) *server {
 	t.Helper()
+	if l.LingerTimeout == 0 {
+		l.LingerTimeout = 200 * time.Millisecond // clients of tests rarely close first
+	}
 	s := &server{t: t, carrier: carrier, log: &logBuffer{}}
 	e, err := engine.New(engine.Options{
 		Driver: driver, Limits: l,

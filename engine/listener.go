@@ -160,21 +160,11 @@ func (l *Listener) isClosed() bool {
 	}
 }
 
-// ready waits until the accept rate and the number of handshakes allow another
-// connection. It returns false once the listener closes.
+// ready waits until the accept rate allows another connection. It returns false
+// once the listener closes.
 func (l *Listener) ready() bool {
-	if d := l.pace.take(time.Now()); d > 0 && !l.sleep(d) {
-		return false
-	}
-	if l.tls != nil && len(l.eng.handshakes) == cap(l.eng.handshakes) {
-		select {
-		case l.eng.handshakes <- struct{}{}:
-			<-l.eng.handshakes
-		case <-l.closed:
-			return false
-		}
-	}
-	return true
+	d := l.pace.take(time.Now())
+	return d == 0 || l.sleep(d)
 }
 
 // admit decides about a connection from addr before anything is allocated for
@@ -182,7 +172,7 @@ func (l *Listener) ready() bool {
 func (l *Listener) admit(addr netip.Addr) bool {
 	r := l.eng.table.admit(addr, &l.eng.limits)
 	if r == ReasonNone {
-		return true
+		return l.beginHandshake(addr)
 	}
 	l.eng.stats.closed[r].Add(1)
 	if now := time.Now(); now.After(l.quiet) {
@@ -190,6 +180,22 @@ func (l *Listener) admit(addr netip.Addr) bool {
 		l.eng.log.Warn("connection refused", "reason", r.String(), "listener", l.name, "remote", addr.String())
 	}
 	return false
+}
+
+// beginHandshake waits until another TLS handshake may start, and so lets the
+// next connections wait in the kernel's queue. The handshake gives its token
+// back when it ends.
+func (l *Listener) beginHandshake(addr netip.Addr) bool {
+	if l.tls == nil {
+		return true
+	}
+	select {
+	case l.eng.handshakes <- struct{}{}:
+		return true
+	case <-l.closed:
+		l.eng.table.leave(addr)
+		return false
+	}
 }
 
 // failed handles an error of accept. Running out of descriptors or memory

@@ -212,18 +212,8 @@ func (l *loop) collect() {
 		if c == nil {
 			continue // closed since the kernel queued the event
 		}
-		what := l.events[i].Events
-		if what&syscall.EPOLLOUT != 0 {
-			c.writable()
-		}
-		if what&^syscall.EPOLLOUT == 0 {
-			epollOf(c).interrupt()
-			continue
-		}
-		if c.state.Or(eventIn|stateOwned)&stateOwned == 0 {
-			l.ready = append(l.ready, epollOf(c))
-		} else {
-			epollOf(c).interrupt()
+		if c.ready(l.events[i].Events) {
+			l.ready = append(l.ready, c.sock.(*epollConn))
 		}
 	}
 }

@@ -95,7 +95,7 @@ func (c *Conn) WriteThrough(p []byte) (int, error) {
 	c.flags &^= flagFlushing
 	c.bytesOut.Add(uint64(n))
 	if err != nil && err != errAgain {
-		c.closeLocked(ReasonReset, err)
+		c.writeFailedLocked(err)
 		c.flushedLocked()
 		return n, ErrClosed
 	}
@@ -142,15 +142,8 @@ func (c *Conn) reserveLocked(n int, policy Overflow) error {
 		if c.phase != phaseOpen {
 			return ErrClosed
 		}
-		waiting := 0
-		if c.out != nil {
-			waiting = c.out.waiting()
-		}
-		total := c.eng.buffered.Load() + int64(n)
-		memory := total > c.eng.limits.BufferedTotal
-		// One message always fits an empty queue: a reply may be larger than
-		// the bound, and its handler has it in memory already.
-		if !memory && (waiting == 0 || waiting+n <= c.eng.limits.Buffered) {
+		memory := c.eng.crowded(c.waitingLocked() + n)
+		if !memory && c.fitsLocked(n) {
 			return nil
 		}
 		if err := c.overflowLocked(n, policy, memory); err != nil {
@@ -159,17 +152,41 @@ func (c *Conn) reserveLocked(n int, policy Overflow) error {
 	}
 }
 
+func (c *Conn) waitingLocked() int {
+	if c.out == nil {
+		return 0
+	}
+	return c.out.waiting()
+}
+
+// fitsLocked tells whether n more bytes may wait. One message always fits an
+// empty queue: a reply may be larger than the bound, and its handler has it in
+// memory already.
+func (c *Conn) fitsLocked(n int) bool {
+	waiting := c.waitingLocked()
+	return waiting == 0 || waiting+n <= c.eng.limits.Buffered
+}
+
 // overflowLocked makes room, or returns why there is none.
 func (c *Conn) overflowLocked(n int, policy Overflow, memory bool) error {
-	switch {
-	case policy == DropNewest:
+	if policy == Block || !c.sock.blocks() {
+		// Pushing may have been faster than the task that sends; it is only
+		// the peer who is too slow once the socket is full.
+		if c.flushLocked(); c.phase != phaseOpen || c.fitsLocked(n) && !memory {
+			return nil
+		}
+	}
+	switch policy {
+	case DropNewest:
 		return c.droppedLocked(1)
-	case policy == DropOldest:
+	case DropOldest:
 		if dropped := c.dropOldestLocked(n); dropped > 0 && !memory {
 			_ = c.droppedLocked(dropped)
 			return nil
 		}
 		return c.droppedLocked(1)
+	}
+	switch {
 	case memory:
 		c.closeLocked(ReasonMemory, nil)
 		return ErrClosed
@@ -177,10 +194,6 @@ func (c *Conn) overflowLocked(n int, policy Overflow, memory bool) error {
 		_ = c.droppedLocked(1)
 		c.closeLocked(ReasonOverflow, nil)
 		return ErrClosed
-	}
-	c.flushLocked()
-	if c.out == nil || c.phase != phaseOpen || c.out.waiting()+n <= c.eng.limits.Buffered {
-		return nil
 	}
 	c.waitRoomLocked()
 	return nil

@@ -18,6 +18,7 @@ type epollConn struct {
 	tlsWire  *tlsWire // nil on plain connections
 	fd       int32
 	readable bool // the kernel may have bytes; owner only
+	ended    bool // the kernel has the end of the stream, or an error; owner only
 }
 
 var _ sock = (*epollConn)(nil)
@@ -26,18 +27,47 @@ var _ sock = (*epollConn)(nil)
 // to do.
 func (c *epollConn) runTurn(scratch []byte) (again bool) {
 	events := c.take()
-	if events&(eventIn|eventDrain) != 0 {
-		c.readable = true
-	}
+	c.noted(events)
 	if c.turn(events, scratch) {
 		return true
 	}
 	return !c.release()
 }
 
+// ready tells the connection what the kernel reports, and returns whether it
+// needs a worker.
+func (c *Conn) ready(what uint32) bool {
+	if what&syscall.EPOLLOUT != 0 {
+		c.writable()
+	}
+	events := eventIn | stateOwned
+	switch {
+	case what&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0:
+		events |= eventHup
+	case what&syscall.EPOLLIN == 0:
+		c.sock.interrupt() // a handshake may wait for room
+		return false
+	}
+	if c.state.Or(events)&stateOwned == 0 {
+		return true
+	}
+	c.sock.interrupt()
+	return false
+}
+
+// noted takes note of what the kernel has said about the socket.
+func (c *epollConn) noted(events uint32) {
+	if events&(eventIn|eventHup|eventDrain) != 0 {
+		c.readable = true
+	}
+	if events&eventHup != 0 {
+		c.ended = true
+	}
+}
+
 // read reads until a read comes back short, which says that the kernel has no
 // more: the next bytes bring a new event (epoll(7), "edge-triggered"). The end
-// of the stream does too.
+// of the stream may come in one event with the last bytes, and is read for.
 func (c *epollConn) read(p []byte) (int, error) {
 	if !c.readable {
 		return 0, errAgain
@@ -49,7 +79,7 @@ func (c *epollConn) read(p []byte) (int, error) {
 			if n == 0 {
 				return 0, io.EOF
 			}
-			if int(n) < len(p) {
+			if int(n) < len(p) && !c.ended {
 				c.readable = false
 			}
 			return int(n), nil
@@ -102,6 +132,8 @@ func (c *epollConn) interrupt() {
 	}
 }
 
+func (c *epollConn) blocks() bool { return false }
+
 func (c *epollConn) waiting() bool { return false }
 
 func (c *epollConn) close() error { return syscall.Close(int(c.fd)) }
@@ -146,9 +178,7 @@ func (w *tlsWire) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		<-w.wake
-		if w.c.state.And(^eventIn)&eventIn != 0 {
-			w.c.readable = true
-		}
+		w.c.noted(w.c.state.And(^(eventIn | eventHup)))
 		if w.c.Closing() {
 			return 0, net.ErrClosed
 		}

@@ -27,13 +27,8 @@ func (c *Conn) handshake() error {
 	if c.lst.tls == nil {
 		return nil
 	}
+	defer func() { <-c.eng.handshakes }() // taken by beginHandshake
 	c.setReadDeadline(c.eng.limits.HandshakeTimeout, ReasonHandshakeTimeout)
-	select {
-	case c.eng.handshakes <- struct{}{}:
-		defer func() { <-c.eng.handshakes }()
-	case <-c.eng.ctx.Done():
-		return ErrStopped
-	}
 	tc := tls.Server(c.sock.wire(), c.lst.tls)
 	// A context that can end would cost crypto/tls a goroutine; the deadline
 	// ends the handshake by shutting the socket down instead.

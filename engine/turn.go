@@ -14,6 +14,7 @@ const (
 	stateOwned  uint32 = 1 << iota
 	eventOpen          // it was just accepted
 	eventIn            // the socket has bytes, or its end, or an error
+	eventHup           // what the socket has includes its end, or an error
 	eventResume        // enough output has left for reading to go on
 	eventClose         // its closing has come a step further
 	eventDrain         // the engine shuts down
@@ -112,7 +113,7 @@ func (c *Conn) readAndServe(scratch []byte) (again bool) {
 func (c *Conn) pause() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.out == nil || c.out.waiting() <= c.eng.limits.Buffered/2 {
+	if c.waitingLocked() <= c.eng.limits.Buffered/2 {
 		return false
 	}
 	c.flags |= flagPaused
@@ -126,7 +127,7 @@ func (c *Conn) readBuffer(scratch []byte) ([]byte, error) {
 		return scratch, nil
 	}
 	if len(c.in.b) == cap(c.in.b) {
-		if c.eng.buffered.Load() > c.eng.limits.BufferedTotal {
+		if c.eng.crowded(len(c.in.b)) {
 			return nil, fmt.Errorf("all connections together hold %d bytes", c.eng.buffered.Load())
 		}
 		c.in = c.eng.grow(c.in, 1)
