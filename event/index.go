@@ -42,7 +42,7 @@ func (x *index[T]) each(seed *maphash.Seed, yield func(*node[T]) bool) bool {
 		last := 1<<(depth-t.depth) - 1 // a shallow table has several places in a row
 		halfDone := i&last != 0        // two tables were merged after the first of them was visited
 		done := t.each(func(n *node[T]) bool {
-			if halfDone && place(maphash.String(*seed, n.level), depth) < i {
+			if halfDone && place(maphash.String(*seed, n.level()), depth) < i {
 				return true
 			}
 			return yield(n)
@@ -57,7 +57,7 @@ func (x *index[T]) each(seed *maphash.Seed, yield func(*node[T]) bool) bool {
 
 // put adds a node whose level is not there yet.
 func (x *index[T]) put(seed *maphash.Seed, n *node[T]) {
-	hash := maphash.String(*seed, n.level)
+	hash := maphash.String(*seed, n.level())
 	t := x.tableFor(hash)
 	for t.used >= len(t.groups)*groupSlots*7/8 {
 		x.makeRoom(seed, t, hash)
@@ -69,7 +69,7 @@ func (x *index[T]) put(seed *maphash.Seed, n *node[T]) {
 
 // take removes a node that is there, and gives memory back.
 func (x *index[T]) take(seed *maphash.Seed, n *node[T]) {
-	hash := maphash.String(*seed, n.level)
+	hash := maphash.String(*seed, n.level())
 	t := x.tableFor(hash)
 	t.take(hash, n)
 	x.live--
@@ -79,6 +79,13 @@ func (x *index[T]) take(seed *maphash.Seed, n *node[T]) {
 	if groups := len(t.groups); groups > 2 && t.live < groups*groupSlots/8 {
 		x.replace(hash, t, t.rebuilt(seed, groups/2))
 	}
+}
+
+// replaceNode changes the slot of a node that is there.
+func (x *index[T]) replaceNode(seed *maphash.Seed, old, successor *node[T]) {
+	hash := maphash.String(*seed, old.level())
+	group, slot := x.tableFor(hash).find(hash, old)
+	group.slots[slot].Store(successor)
 }
 
 func (x *index[T]) tableFor(hash uint64) *table[T] {
@@ -115,7 +122,7 @@ func (x *index[T]) split(seed *maphash.Seed, t *table[T], hash uint64) {
 	}
 	halves := [2]*table[T]{newTable[T](tableMost, t.depth+1), newTable[T](tableMost, t.depth+1)}
 	t.each(func(n *node[T]) bool {
-		h := maphash.String(*seed, n.level)
+		h := maphash.String(*seed, n.level())
 		halves[h>>uint(63-t.depth)&1].put(h, n)
 		return true
 	})
@@ -141,7 +148,7 @@ func (x *index[T]) merge(seed *maphash.Seed, t *table[T], hash uint64) bool {
 	whole := newTable[T](tableMost/2, t.depth-1)
 	for _, half := range [2]*table[T]{t, other} {
 		half.each(func(n *node[T]) bool {
-			whole.put(maphash.String(*seed, n.level), n)
+			whole.put(maphash.String(*seed, n.level()), n)
 			return true
 		})
 	}

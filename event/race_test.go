@@ -87,3 +87,51 @@ func checkSteady(t *testing.T, trie *Trie[int], i, steady int) {
 		}
 	}
 }
+
+// TestTrieSplitsUnderReaders divides and joins the path of one steady filter at every level, while it is read.
+func TestTrieSplitsUnderReaders(t *testing.T) {
+	const steady = "deep/1/+/3/4"
+	var trie Trie[int]
+	trie.Add(mustFilter(t, steady), 1)
+	others := []string{"deep", "deep/1", "deep/1/+", "deep/1/+/3", "deep/1/2/3/4", "deep/x", "deep/1/+/x", "deep/1/+/3/4/5", "deep/1/+/#", "other"}
+	var stop atomic.Bool
+	var reading, writing sync.WaitGroup
+	for range 2 {
+		reading.Go(func() {
+			for !stop.Load() {
+				seen := 0
+				trie.Match("deep/1/2/3/4", func(v int) bool {
+					if v == 1 {
+						seen++
+					}
+					return true
+				})
+				if seen != 1 {
+					t.Errorf("the steady value was yielded %d times", seen)
+				}
+			}
+		})
+	}
+	for w := range 2 {
+		writing.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(w), 7))
+			for range 20_000 {
+				f, _ := ParseFilter(others[r.IntN(len(others))], Limits{})
+				trie.Add(f, 2+w)
+				f, _ = ParseFilter(others[r.IntN(len(others))], Limits{})
+				trie.Remove(f, 2+w)
+			}
+			for _, text := range others {
+				f, _ := ParseFilter(text, Limits{})
+				trie.Remove(f, 2+w)
+			}
+		})
+	}
+	writing.Wait()
+	stop.Store(true)
+	reading.Wait()
+	checkShape(t, &trie.root, true)
+	if n := trie.root.child(&trie.seed, "deep"); n == nil || n.path != steady {
+		t.Errorf("the steady filter was not joined to one node: %+v", n)
+	}
+}

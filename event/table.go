@@ -59,7 +59,7 @@ func (t *table[T]) get(hash uint64, level string) *node[T] {
 		group := &t.groups[g]
 		control := group.control.Load()
 		for m := matchTag(control, tag); m != 0; m &= m - 1 {
-			if n := group.slots[firstSlot(m)].Load(); n != nil && n.level == level {
+			if n := group.slots[firstSlot(m)].Load(); n != nil && n.beginsWith(level) {
 				return n
 			}
 		}
@@ -85,7 +85,7 @@ func (t *table[T]) each(yield func(*node[T]) bool) bool {
 func (t *table[T]) rebuilt(seed *maphash.Seed, groups int) *table[T] {
 	r := newTable[T](groups, t.depth)
 	t.each(func(n *node[T]) bool {
-		r.put(maphash.String(*seed, n.level), n)
+		r.put(maphash.String(*seed, n.level()), n)
 		return true
 	})
 	return r
@@ -115,25 +115,29 @@ func (t *table[T]) put(hash uint64, n *node[T]) {
 // take clears the slot of a node that is there. The slot may become empty again when its group has
 // another empty one: then no probe has ever passed the group.
 func (t *table[T]) take(hash uint64, n *node[T]) {
+	group, slot := t.find(hash, n)
+	control := group.control.Load()
+	cleared := control &^ (0xff << (8 * slot))
+	if hasEmpty(control) {
+		t.used--
+	} else {
+		cleared |= tombstone << (8 * slot)
+	}
+	t.live--
+	group.control.Store(cleared)
+	group.slots[slot].Store(nil)
+}
+
+// find returns the slot of a node that is there.
+func (t *table[T]) find(hash uint64, n *node[T]) (*slotGroup[T], int) {
 	mask := uint64(len(t.groups) - 1)
 	for g, step := groupOf(hash)&mask, uint64(1); step <= mask+1; g, step = (g+step)&mask, step+1 {
 		group := &t.groups[g]
-		control := group.control.Load()
-		for m := matchTag(control, tagOf(hash)); m != 0; m &= m - 1 {
-			slot := firstSlot(m)
-			if group.slots[slot].Load() != n {
-				continue
+		for m := matchTag(group.control.Load(), tagOf(hash)); m != 0; m &= m - 1 {
+			if slot := firstSlot(m); group.slots[slot].Load() == n {
+				return group, slot
 			}
-			cleared := control &^ (0xff << (8 * slot))
-			if hasEmpty(control) {
-				t.used--
-			} else {
-				cleared |= tombstone << (8 * slot)
-			}
-			t.live--
-			group.control.Store(cleared)
-			group.slots[slot].Store(nil)
-			return
 		}
 	}
+	panic("event: the trie's index has lost the level " + n.path)
 }

@@ -32,7 +32,7 @@ func matches(trie *Trie[int], subject string) []int {
 
 // randomText makes a filter or subject over few enough levels that they meet.
 func randomText(r *rand.Rand, wild bool, breadth int) string {
-	levels := make([]string, 1+r.IntN(4))
+	levels := make([]string, 1+r.IntN(4+6/breadth))
 	for i := range levels {
 		switch n := r.IntN(10); {
 		case wild && n == 0:
@@ -51,7 +51,7 @@ func randomText(r *rand.Rand, wild bool, breadth int) string {
 }
 
 func TestTrieAgainstModel(t *testing.T) {
-	for _, breadth := range []int{3, 12, 40} { // one, few and many children
+	for _, breadth := range []int{1, 2, 12, 40} { // long paths; one, few and many children
 		t.Run(fmt.Sprint(breadth), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, uint64(breadth)))
 			var trie Trie[int]
@@ -64,6 +64,9 @@ func TestTrieAgainstModel(t *testing.T) {
 				} else {
 					checkAdd(t, &trie, m, filter, v)
 				}
+				if step%1000 == 0 {
+					checkShape(t, &trie.root, true)
+				}
 				if step%100 == 0 {
 					subject := randomText(r, false, breadth)
 					if got, want := matches(&trie, subject), m.match(subject); !slices.Equal(got, want) {
@@ -72,6 +75,7 @@ func TestTrieAgainstModel(t *testing.T) {
 				}
 			}
 			checkWalk(t, &trie, m)
+			checkShape(t, &trie.root, true)
 			for filter, values := range maps.Clone(m) {
 				for v := range maps.Clone(values) {
 					checkRemove(t, &trie, m, filter, v)
@@ -107,6 +111,26 @@ func checkRemove(t *testing.T, trie *Trie[int], m model, filter string, v int) {
 	}
 	if n := trie.Count(mustFilter(t, filter)); n != left {
 		t.Fatalf("Count(%q) = %d, want %d", filter, n, left)
+	}
+}
+
+// checkShape checks that no node is there without a reason, and that each is where its first level says.
+func checkShape(t *testing.T, n *node[int], root bool) {
+	t.Helper()
+	if !root && (n.empty() || n.heir() != nil) {
+		t.Fatalf("node %q has no reason", n.path)
+	}
+	if plus := n.plus.Load(); plus != nil {
+		if !plus.beginsWith(singleLevel) {
+			t.Fatalf("node %q is in the place of '+'", plus.path)
+		}
+		checkShape(t, plus, false)
+	}
+	if c := n.children.Load(); c != nil {
+		c.each(nil, func(child *node[int]) bool {
+			checkShape(t, child, false)
+			return true
+		})
 	}
 }
 
