@@ -152,7 +152,7 @@ func TestReload(t *testing.T) {
 		if err := a.Reload(config); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
-		if a.Generation() != before+1 {
+		if a.Generation() != before+1 || a.Stats().Generation != before+1 {
 			t.Errorf("%s: the generation is %d after %d", step.name, a.Generation(), before)
 		}
 		// A subscription and a queued event are asked about again, without a refresh before.

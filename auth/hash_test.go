@@ -3,6 +3,8 @@ package auth
 import (
 	"strings"
 	"testing"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 func TestHashPassword(t *testing.T) {
@@ -41,6 +43,14 @@ func TestBcryptStopsAt72(t *testing.T) {
 	if h.verify("cleo-secret" + strings.Repeat("x", 80)) {
 		t.Error("a longer password is accepted")
 	}
+	full := strings.Repeat("x", maxBcryptBytes)
+	text, err := bcrypt.GenerateFromPassword([]byte(full), bcryptMinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h = bcryptHash(text); !h.verify(full) || h.verify(full+"y") {
+		t.Error("what comes after byte 72 does not count")
+	}
 }
 
 func TestParseHash(t *testing.T) {
@@ -64,6 +74,7 @@ func TestParseHash(t *testing.T) {
 		{"small", argon("m=8,t=60,p=1"), "m=8"},
 		{"short salt", "$argon2id$v=19$m=19456,t=2,p=1$c2E$" + tag, "salt"},
 		{"padded salt", "$argon2id$v=19$m=19456,t=2,p=1$" + salt + "=$" + tag, "salt"},
+		{"salt with stray bits", "$argon2id$v=19$m=19456,t=2,p=1$" + salt[:22] + "R$" + tag, "salt"},
 		{"empty tag", "$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$", "tag"},
 		{"bcrypt cost 4", "$2a$04$WH/xZV0U8exDr/Il/GOKOellmfwjmiXNIL5CDh9VyIXTCTVhjjy0C", "too weak"},
 		{"bcrypt cost 31", "$2a$31$WH/xZV0U8exDr/Il/GOKOellmfwjmiXNIL5CDh9VyIXTCTVhjjy0C", "costs too much"},

@@ -312,3 +312,12 @@ func BenchmarkDecisions(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReconnect is one login of a storm: the password was right a short while ago.
+func BenchmarkReconnect(b *testing.B) {
+	a, _ := start(b, people(), Options{})
+	b.ReportAllocs()
+	for b.Loop() {
+		login(b, a, "anna", "anna-secret")
+	}
+}

@@ -231,6 +231,18 @@ func critical(s signer) string {
 	return must(must(j.Sign(must(json.Marshal(good(nil))))).CompactSerialize())
 }
 
+func TestBearerHeader(t *testing.T) {
+	key := newSigner("k", jose.EdDSA)
+	a, _ := start(t, tokens(t, jwks(key), nil), Options{})
+	header := "bearer " + key.sign(good(nil))
+	if id, err := a.Header(t.Context(), peer, []string{header}); err != nil || id.User() != "anna" {
+		t.Errorf("%v, %v", id, err)
+	}
+	if _, err := a.Header(t.Context(), peer, []string{header, header}); !errors.Is(err, ErrDenied) {
+		t.Errorf("twice: %v", err)
+	}
+}
+
 // TestTokenKeyKinds: a key is only used for the algorithm of its kind and of its issuer.
 func TestTokenKeyKinds(t *testing.T) {
 	rs, es, ed := newSigner("", jose.RS256), newSigner("", jose.ES256), newSigner("", jose.EdDSA)
@@ -242,6 +254,12 @@ func TestTokenKeyKinds(t *testing.T) {
 	}
 	if _, err := bearer(t, a, rs.sign(good(nil))); !errors.Is(err, ErrDenied) {
 		t.Errorf("an algorithm that is not configured: %v", err)
+	}
+	set := must(parsePEM(pemOf(rs, es, ed)))
+	for i, alg := range signatures {
+		if found := set.lookup("any", alg); len(found) != 1 || found[0].print != set[i].print {
+			t.Errorf("%s finds %d keys", alg, len(found))
+		}
 	}
 }
 
