@@ -347,8 +347,7 @@ func (a *authority) issue(name string) (cert, key []byte) {
 	if err != nil {
 		panic(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+	return pemCertificate(der), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
 }
 
 // write puts a new certificate for name into dir and returns the files.
@@ -362,6 +361,10 @@ func (a *authority) write(t *testing.T, dir, name string) engine.CertificateFile
 		}
 	}
 	return f
+}
+
+func pemCertificate(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 func (a *authority) pool() *x509.CertPool {

@@ -1,0 +1,221 @@
+package engine
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unsafe"
+)
+
+// A waiting connection is its struct, its session and a place in the table:
+// the bound leaves the goal of 400 bytes room for the allocator.
+func TestConnIsSmall(t *testing.T) {
+	if size := unsafe.Sizeof(Conn{}); size > 288 {
+		t.Errorf("a Conn has %d bytes", size)
+	}
+}
+
+// The wheel against a model: every deadline that has passed is reported at the
+// first tick after it, none early, none twice, however often they change.
+func TestWheelModel(t *testing.T) {
+	e := &Engine{}
+	e.clock.now.Store(1)
+	rng := rand.New(rand.NewPCG(1, 2))
+	conns := make([]*Conn, 200)
+	index := make(map[*Conn]int)
+	deadline := make([]int64, len(conns)) // the model: 0 is none
+	for i := range conns {
+		conns[i] = &Conn{eng: e}
+		index[conns[i]] = i
+	}
+	for now := int64(1); now < 300_000; now += int64(rng.IntN(500)) {
+		e.clock.now.Store(now)
+		for range 20 {
+			i := rng.IntN(len(conns))
+			switch rng.IntN(4) {
+			case 0:
+				conns[i].setReadDeadline(forever, ReasonIdleTimeout)
+				deadline[i] = 0
+			case 1:
+				e.wheel.remove(conns[i])
+				conns[i].due.readAt.Store(0)
+				deadline[i] = 0
+			default:
+				d := time.Duration(rng.IntN(120_000)) * time.Millisecond
+				conns[i].setReadDeadline(d, ReasonIdleTimeout)
+				deadline[i] = now + d.Milliseconds()
+			}
+		}
+		got := map[int]bool{}
+		e.wheel.advance(now, func(c *Conn, _ Reason) {
+			i := index[c]
+			if got[i] || deadline[i] == 0 || deadline[i] > now {
+				t.Fatalf("at %d connection %d, due at %d, was reported", now, i, deadline[i])
+			}
+			got[i] = true
+			deadline[i] = 0
+			c.due.readAt.Store(0)
+		})
+		for i, at := range deadline {
+			if at != 0 && at+2*wheelTick.Milliseconds() < now {
+				t.Fatalf("at %d connection %d, due at %d, was not reported", now, i, at)
+			}
+		}
+	}
+}
+
+// The earlier of the two deadlines counts.
+func TestEarliestDeadline(t *testing.T) {
+	var d due
+	if at, _ := d.earliest(); at != 0 {
+		t.Errorf("no deadline is at %d", at)
+	}
+	d.readAt.Store(500<<8 | int64(ReasonIdleTimeout))
+	d.writeAt.Store(400)
+	if at, why := d.earliest(); at != 400 || why != ReasonWriteTimeout {
+		t.Errorf("got %d, %v", at, why)
+	}
+	d.writeAt.Store(600)
+	if at, why := d.earliest(); at != 500 || why != ReasonIdleTimeout {
+		t.Errorf("got %d, %v", at, why)
+	}
+}
+
+// Dropping the oldest against a model: only whole droppable messages go, from
+// the front, and what is kept keeps its order.
+func TestDropOldestModel(t *testing.T) {
+	e := &Engine{limits: Limits{Buffered: 1000}.withDefaults()}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 2000 {
+		c := &Conn{eng: e}
+		type message struct {
+			text      string
+			droppable bool
+		}
+		var model []message
+		for i := range 1 + rng.IntN(30) {
+			m := message{strings.Repeat(string(rune('A'+i)), 1+rng.IntN(60)), rng.IntN(3) > 0}
+			from := c.appendLocked([]byte(m.text))
+			if m.droppable {
+				c.out.marks = append(c.out.marks, mark{from, from + len(m.text)})
+			}
+			model = append(model, m)
+		}
+		n := rng.IntN(1000)
+		dropped := c.dropOldestLocked(n)
+		for range dropped {
+			i := slices.IndexFunc(model, func(m message) bool { return m.droppable })
+			model = slices.Delete(model, i, i+1)
+		}
+		var want strings.Builder
+		for _, m := range model {
+			want.WriteString(m.text)
+		}
+		if got := string(c.out.tail.b); got != want.String() {
+			t.Fatalf("after dropping %d: got %q, want %q", dropped, got, want.String())
+		}
+		for _, m := range c.out.marks {
+			if text := string(c.out.tail.b[m.from:m.to]); strings.Trim(text, text[:1]) != "" {
+				t.Fatalf("a mark spans %q", text)
+			}
+		}
+	}
+}
+
+// A slot that is used again does not match the events of its former owner.
+func TestTableIgnoresLateEvents(t *testing.T) {
+	var tab table
+	old := &Conn{id: 1}
+	tab.add(old)
+	late := old.tag()
+	tab.remove(old)
+	c := &Conn{id: 2}
+	tab.add(c)
+	if c.slot != old.slot {
+		t.Fatalf("the slot was not used again")
+	}
+	got := tab.find(nil, []uint64{late, c.tag(), 999})
+	if got[0] != nil || got[1] != c || got[2] != nil {
+		t.Errorf("got %v", got)
+	}
+}
+
+// Addresses are counted as hosts: mapped IPv4 as IPv4, IPv6 by /64.
+func TestAddressKey(t *testing.T) {
+	tests := map[string]string{
+		"192.0.2.1":          "192.0.2.1",
+		"::ffff:192.0.2.1":   "192.0.2.1",
+		"2001:db8:1:2:3::4":  "2001:db8:1:2::",
+		"2001:db8:1:2:ff::9": "2001:db8:1:2::",
+		"fe80::1%eth0":       "fe80::",
+	}
+	for in, want := range tests {
+		if got := addressKey(netip.MustParseAddr(in)).String(); got != want {
+			t.Errorf("%s is counted as %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pace{rate: 10}
+		for i := range 10 {
+			if d := p.take(time.Now()); d != 0 {
+				t.Fatalf("connection %d of the burst waits %v", i, d)
+			}
+		}
+		d := p.take(time.Now())
+		if d != 100*time.Millisecond {
+			t.Fatalf("the eleventh waits %v", d)
+		}
+		time.Sleep(d + 100*time.Millisecond)
+		if d := p.take(time.Now()); d != 0 {
+			t.Errorf("after the wait it still waits %v", d)
+		}
+	})
+}
+
+func TestLimitDefaults(t *testing.T) {
+	l := Limits{Message: 5, IdleTimeout: -1, Connections: -1, BufferedTotal: -1}.withDefaults()
+	if l.Message != 5 || l.IdleTimeout != forever || l.Connections != maxInt || l.BufferedTotal != maxInt64 ||
+		l.WriteTimeout != DefaultWriteTimeout || l.Handshakes != DefaultHandshakes || l.PerAddress != maxInt {
+		t.Errorf("got %+v", l)
+	}
+}
+
+// Every reason has a code of its own.
+func TestReasonCodes(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range Reasons() {
+		if code := r.String(); code == "" || seen[code] {
+			t.Errorf("reason %d has the code %q", r, code)
+		} else {
+			seen[code] = true
+		}
+	}
+}
+
+// Buffers come back empty, with the room that was asked for, and large ones
+// are not kept.
+func TestBuffers(t *testing.T) {
+	e := &Engine{}
+	for _, n := range []int{0, 1, 1024, 1025, 16 << 10, 64 << 10, 64<<10 + 1, 1 << 20} {
+		b := e.lend(n)
+		if len(b.b) != 0 || cap(b.b) < n {
+			t.Errorf("asked for %d, got %d of %d", n, len(b.b), cap(b.b))
+		}
+		b.b = append(b.b, make([]byte, n)...)
+		b = e.grow(b, 1)
+		if len(b.b) != n || cap(b.b) < n+1 {
+			t.Errorf("grown from %d: %d of %d", n, len(b.b), cap(b.b))
+		}
+		e.giveBack(b)
+	}
+	if got := e.buffered.Load(); got != 0 {
+		t.Errorf("%d bytes are still counted", got)
+	}
+}
