@@ -29,6 +29,7 @@ func (c *Conn) closeLocked(r Reason, cause error) {
 		return
 	}
 	c.phase = phaseClosing
+	c.closing.Store(true)
 	c.reason = r
 	if cause != nil {
 		c.extra().cause = unwrapClose(cause)
@@ -68,7 +69,7 @@ func (c *Conn) dropOutputLocked() {
 	if o == nil {
 		return
 	}
-	c.out = nil
+	c.setOutput(nil)
 	for _, b := range []*buffer{o.head, o.tail} {
 		if b != nil {
 			c.eng.giveBack(b)

@@ -37,6 +37,9 @@ type Conn struct {
 	due  due         // deadlines; see wheel.go
 	full atomic.Bool // the socket has no room; the driver calls writable when it has
 
+	closing atomic.Bool // phase is not phaseOpen
+	waiting atomic.Bool // out is not nil
+
 	// mu guards what follows.
 	mu      sync.Mutex
 	out     *output // nil while nothing waits to be sent
@@ -143,11 +146,7 @@ func (c *Conn) Context() context.Context {
 
 // Closing tells whether the connection is closed or about to be; a session
 // that serves a long pipeline asks between two requests.
-func (c *Conn) Closing() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.phase != phaseOpen
-}
+func (c *Conn) Closing() bool { return c.closing.Load() }
 
 // busy tells whether the owner is doing something for the connection, rather
 // than waiting for its peer.

@@ -73,8 +73,9 @@ func (d *epollDriver) adopt(l *Listener, fd int, remote netip.AddrPort) {
 	c.state.Store(stateOwned | eventOpen) // so that no event hands it out before it is ready
 	d.eng.initConn(&c.Conn, l, c)
 	if err := c.loop.register(fd, c.tag()); err != nil {
-		c.phase, c.reason = phaseFlushing, ReasonInternal
 		c.mu.Lock()
+		c.phase, c.reason = phaseFlushing, ReasonInternal
+		c.closing.Store(true)
 		c.extra().cause = err
 		c.finishLocked()
 		c.mu.Unlock()

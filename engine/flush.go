@@ -96,7 +96,7 @@ func (c *Conn) writeChunkLocked() error {
 	o.head = nil
 	if o.tail == nil {
 		c.eng.freeOutput(o)
-		c.out = nil
+		c.setOutput(nil)
 	}
 	return nil
 }

@@ -113,6 +113,9 @@ func (c *Conn) WriteThrough(p []byte) (int, error) {
 // Flush sends what waits as far as the socket takes it; the rest follows as
 // the peer reads.
 func (c *Conn) Flush() {
+	if !c.waiting.Load() {
+		return
+	}
 	c.mu.Lock()
 	c.flushLocked()
 	c.mu.Unlock()
@@ -254,10 +257,15 @@ func (c *Conn) roomLocked() {
 	}
 }
 
+func (c *Conn) setOutput(o *output) {
+	c.out = o
+	c.waiting.Store(o != nil)
+}
+
 // appendLocked adds p to the tail and returns where it begins there.
 func (c *Conn) appendLocked(p []byte) int {
 	if c.out == nil {
-		c.out = c.eng.newOutput()
+		c.setOutput(c.eng.newOutput())
 	}
 	o := c.out
 	switch {
@@ -275,7 +283,7 @@ func (c *Conn) appendLocked(p []byte) int {
 // be empty: then it stands for bytes that TLS has encrypted but not yet sent.
 func (c *Conn) prependLocked(p []byte) {
 	if c.out == nil {
-		c.out = c.eng.newOutput()
+		c.setOutput(c.eng.newOutput())
 	}
 	c.out.head = c.eng.lend(len(p))
 	c.out.head.b = append(c.out.head.b, p...)

@@ -111,6 +111,9 @@ func (c *Conn) readAndServe(scratch []byte) (again bool) {
 // pause tells whether the connection is not to be read because its peer does
 // not read either. A flush that makes room resumes it.
 func (c *Conn) pause() bool {
+	if !c.waiting.Load() {
+		return false
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.waitingLocked() <= c.eng.limits.Buffered/2 {
@@ -151,8 +154,8 @@ func (c *Conn) serve(fresh []byte) bool {
 		c.close(ReasonOf(err, ReasonProtocol), err)
 		return false
 	}
-	if used > 0 {
-		c.lastAt.Store(c.eng.clock.ms())
+	if now := c.eng.clock.ms(); used > 0 && c.lastAt.Load() != now {
+		c.lastAt.Store(now)
 	}
 	if !c.keep(data[used:], used > 0) {
 		return false
