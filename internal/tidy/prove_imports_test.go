@@ -42,7 +42,9 @@ var importProofs = []proof{
 	{"outsiders-stay-out", "where they do not", map[string]string{
 		"bus/b.go":    imports("bus", "testing/synctest"),
 		"server/s.go": imports("server", "github.com/spf13/cobra"),
+		"auth/a.go":   imports("auth", "unsafe"),
 	}, ours, []string{
+		"auth must not import unsafe",
 		"bus/b.go:2: bus must not import testing/synctest: it is for tests. Import it in a test file, or in spatetest or store/storetest",
 		"server must not import github.com/spf13/cobra",
 	}},

@@ -54,6 +54,7 @@ var outside = []outsider{
 	{prefix: "go.opentelemetry.io/otel/exporters", dirs: []string{"cmd"}, why: "packages use the tracing API; the SDK is the binary's choice"},
 	{prefix: "go.uber.org/goleak", dirs: []string{"spatetest"}, why: "it is for tests"},
 	{prefix: "github.com/rogpeppe/go-internal", why: "it is for tests"},
+	{prefix: "unsafe", dirs: []string{"engine", "event", "bus", "protocol/resp", "internal/load"}, why: "only what a profile showed to matter uses it"},
 	{prefix: "testing", dirs: []string{"spatetest", "store/storetest"}, why: "it is for tests"},
 }
 
