@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -10,10 +11,10 @@ import (
 	"time"
 )
 
-// dialTimeout bounds the connecting of one connection.
+// dialTimeout bounds the connecting of one connection, until it is prepared.
 const dialTimeout = 10 * time.Second
 
-// Dial opens o.Conns connections, with their TLS handshakes.
+// Dial opens o.Conns connections, with their TLS handshakes and preparation.
 func Dial(ctx context.Context, o Options) ([]net.Conn, error) {
 	conns := make([]net.Conn, o.Conns)
 	errs := make([]error, dialers)
@@ -23,7 +24,7 @@ func Dial(ctx context.Context, o Options) ([]net.Conn, error) {
 	for d := range min(dialers, o.Conns) {
 		all.Go(func() {
 			for i := next.Add(1) - 1; i < int64(o.Conns) && !failed.Load(); i = next.Add(1) - 1 {
-				if conns[i], errs[d] = dialOne(ctx, &o); errs[d] != nil {
+				if conns[i], errs[d] = dialOne(ctx, &o, int(i)); errs[d] != nil {
 					conns[i] = nil
 					failed.Store(true)
 				}
@@ -40,24 +41,29 @@ func Dial(ctx context.Context, o Options) ([]net.Conn, error) {
 	return conns, nil
 }
 
-func dialOne(ctx context.Context, o *Options) (net.Conn, error) {
-	d := &net.Dialer{Timeout: dialTimeout}
-	network := o.Network
-	if network == "" {
-		network = "tcp"
-	}
-	c, err := d.DialContext(ctx, network, o.Address)
-	if err != nil || o.TLS == nil {
-		return c, err
-	}
-	secure := tls.Client(c, o.TLS)
-	handshake, cancel := context.WithTimeout(ctx, dialTimeout)
+func dialOne(ctx context.Context, o *Options, i int) (c net.Conn, err error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	if err := secure.HandshakeContext(handshake); err != nil {
+	var d net.Dialer
+	if c, err = d.DialContext(ctx, cmp.Or(o.Network, "tcp"), o.Address); err != nil {
+		return nil, err
+	}
+	if o.TLS != nil {
+		secure := tls.Client(c, o.TLS)
+		err = secure.HandshakeContext(ctx)
+		c = secure
+	}
+	if err == nil && o.Prepare != nil {
+		deadline, _ := ctx.Deadline()
+		_ = c.SetDeadline(deadline)
+		err = o.Prepare(i, c)
+		_ = c.SetDeadline(time.Time{})
+	}
+	if err != nil {
 		_ = c.Close()
 		return nil, err
 	}
-	return secure, nil
+	return c, nil
 }
 
 func closeAll(conns []net.Conn) {

@@ -15,6 +15,4 @@ const (
 	dialers = 64
 	// readSize is how much is read at a time.
 	readSize = 64 << 10
-	// maxDepth is how deep a RESP reply may be nested.
-	maxDepth = 32
 )

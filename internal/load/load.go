@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 )
 
@@ -60,6 +61,9 @@ type Options struct {
 	Duration time.Duration
 	// Plain asks for goroutines instead of epoll also where epoll would do.
 	Plain bool
+	// Prepare, if set, is called with each connection before the load begins,
+	// from several goroutines; it may block.
+	Prepare func(conn int, c net.Conn) error
 	// PID is the process whose CPU time is measured; zero means none.
 	PID int
 	// Progress, if set, is called about once in a second.

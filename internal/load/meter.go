@@ -109,6 +109,14 @@ func (m *meter) unanswered(r request) {
 	}
 }
 
+// neverSent records the requests from number i on that were due before the
+// end.
+func (m *meter) neverSent(i uint64) {
+	for ; m.due(i) < m.to; i++ {
+		m.unanswered(request{start: m.due(i)})
+	}
+}
+
 func (m *meter) fail(conn int, err error) {
 	if m.ended {
 		return

@@ -156,7 +156,9 @@ func (p *plain) read(c *plainClient, i int) {
 		if err == nil {
 			var used int
 			used, err = p.replies(c, i, buf[:have], now)
-			have = copy(buf, buf[used:have])
+			if used > 0 {
+				have = copy(buf, buf[used:have])
+			}
 		}
 		if err == nil && have > MaxReply {
 			err = errLongReply
@@ -219,8 +221,6 @@ func (p *plain) countUnanswered() {
 		}
 	}
 	if p.o.Rate > 0 {
-		for i := p.next.Load(); p.m.due(i) < p.m.to; i++ {
-			p.m.unanswered(request{start: p.m.due(i)})
-		}
+		p.m.neverSent(p.next.Load())
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"runtime"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,40 +12,37 @@ import (
 // pollable tells whether runPoll exists.
 const pollable = true
 
-// pollMax bounds one wait, so that the end of the context and of the warm-up
-// are noticed.
-const pollMax = 20 * time.Millisecond
-
 // A polled is a run of one goroutine over all connections.
 type polled struct {
+	poller
 	o       *Options
 	m       *meter
-	epfd    int
 	clients []client
 	alive   int
-	events  [256]unix.EpollEvent
-	buf     [readSize]byte
 
 	// Open-loop: requests sent so far, and the connections that can take one,
 	// the one that has been free for longest first.
 	sent uint64
-	free freeList
+	free ring[place]
 }
 
-// A client is one connection.
+// A client is one connection. It is broken once its descriptor is closed.
 type client struct {
-	fd     int
+	socket
 	sess   Session
-	in     []byte // a part of a reply
-	out    []byte // what the socket has not taken yet
-	flight flight
-	broken bool
+	flight ring[request]
+}
+
+// A place in a connection's pipeline, free since some time.
+type place struct {
+	conn  int
+	since time.Duration
 }
 
 func runPoll(ctx context.Context, o *Options, conns []net.Conn, m *meter) error {
-	p := &polled{o: o, m: m}
+	p := &polled{o: o, m: m, clients: make([]client, len(conns))}
 	defer p.close()
-	if err := p.open(conns); err != nil {
+	if err := p.connect(conns); err != nil {
 		return fmt.Errorf("preparing the connections: %w", err)
 	}
 	if o.Rate > 0 {
@@ -63,11 +58,11 @@ func runPoll(ctx context.Context, o *Options, conns []net.Conn, m *meter) error 
 		if p.alive == 0 {
 			return fmt.Errorf("making requests: %w: %w", errAllBroken, m.r.FirstError)
 		}
-		n, err := p.wait(p.sendDue(now))
+		events, err := p.wait(p.sendDue(now))
 		if err != nil {
-			return fmt.Errorf("waiting for replies: %w", err)
+			return err
 		}
-		for _, ev := range p.events[:n] {
+		for _, ev := range events {
 			p.handle(int(ev.Fd), ev.Events)
 		}
 	}
@@ -76,70 +71,27 @@ func runPoll(ctx context.Context, o *Options, conns []net.Conn, m *meter) error 
 	return nil
 }
 
-// sharpTimers makes the kernel end this goroutine's waits on time instead of
-// up to 50 µs late, until the function that it returns is called.
-func sharpTimers() func() {
-	runtime.LockOSThread()
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	return func() {
-		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) // the default
-		runtime.UnlockOSThread()
-	}
-}
-
-// open takes descriptors of its own for the connections, because those of the
-// net package report to Go's poller.
-func (p *polled) open(conns []net.Conn) (err error) {
-	if p.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return fmt.Errorf("creating an epoll instance: %w", err)
-	}
-	p.clients = make([]client, len(conns))
+// connect takes the connections over.
+func (p *polled) connect(conns []net.Conn) error {
 	for i := range p.clients {
 		p.clients[i].fd = -1
 	}
+	if err := p.open(); err != nil {
+		return err
+	}
 	for i, nc := range conns {
-		c := &p.clients[i]
-		if c.fd, err = ownDescriptor(nc); err != nil {
+		p.clients[i].sess = p.o.Work.Session(i)
+		if err := p.adopt(&p.clients[i].socket, nc, i); err != nil {
 			return err
-		}
-		c.sess = p.o.Work.Session(i)
-		ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(i)}
-		if err = unix.EpollCtl(p.epfd, unix.EPOLL_CTL_ADD, c.fd, &ev); err != nil {
-			return fmt.Errorf("registering a connection with epoll: %w", err)
 		}
 	}
 	p.alive = len(conns)
 	return nil
 }
 
-// ownDescriptor returns a copy of nc's descriptor and closes nc.
-func ownDescriptor(nc net.Conn) (int, error) {
-	defer nc.Close()
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
-		return -1, fmt.Errorf("a %T has no descriptor", nc)
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	fd, dupErr := -1, error(nil)
-	if err := raw.Control(func(orig uintptr) {
-		fd, dupErr = unix.FcntlInt(orig, unix.F_DUPFD_CLOEXEC, 0)
-	}); err != nil {
-		return -1, err
-	}
-	if dupErr != nil {
-		return -1, fmt.Errorf("copying a descriptor: %w", dupErr)
-	}
-	return fd, nil
-}
-
 func (p *polled) close() {
 	for i := range p.clients {
-		if c := &p.clients[i]; c.fd >= 0 && !c.broken {
-			_ = unix.Close(c.fd)
-		}
+		p.clients[i].close()
 	}
 	_ = unix.Close(p.epfd)
 }
@@ -148,24 +100,26 @@ func (p *polled) close() {
 // free for an open-loop one.
 func (p *polled) start() {
 	for i := range p.clients {
-		if p.o.Rate > 0 {
-			for range p.o.Pipeline {
-				p.free.push(i, 0)
-			}
+		if p.o.Rate == 0 {
+			p.send(i, p.m.now(), p.o.Pipeline)
 			continue
 		}
-		p.fill(i, p.m.now(), p.o.Pipeline)
-		p.flush(i)
+		for range p.o.Pipeline {
+			p.free.push(place{conn: i})
+		}
 	}
 }
 
-// fill appends n requests that start now.
-func (p *polled) fill(i int, now time.Duration, n int) {
+// send sends n requests that count as started at the given time.
+func (p *polled) send(i int, start time.Duration, n int) {
 	c := &p.clients[i]
 	for range n {
-		r := request{start: now}
+		r := request{start: start}
 		c.out, r.class = c.sess.Append(c.out)
 		c.flight.push(r)
+	}
+	if err := c.flush(); err != nil {
+		p.fail(i, err)
 	}
 }
 
@@ -180,35 +134,103 @@ func (p *polled) sendDue(now time.Duration) time.Duration {
 		if due > now {
 			return min(due-now, pollMax)
 		}
-		i, since, ok := p.free.pop()
-		if !ok {
+		if p.free.n == 0 {
 			return pollMax // a reply makes one free
 		}
-		if p.clients[i].broken {
+		to := p.free.pop()
+		if p.clients[to.conn].fd < 0 {
 			continue
 		}
-		p.m.sent(due, since, now)
+		p.m.sent(due, to.since, now)
 		p.sent++
-		p.fill(i, due, 1)
-		p.flush(i)
+		p.send(to.conn, due, 1)
 	}
 	return 0
 }
 
-// wait returns how many events there are. It polls before it sleeps, because
-// a sleep costs Go's scheduler more than a system call does.
-func (p *polled) wait(d time.Duration) (int, error) {
-	ts := unix.NsecToTimespec(0)
-	n, errno := p.poll(&ts, syscall.RawSyscall6)
-	if n == 0 && errno == 0 && d > 0 {
-		ts = unix.NsecToTimespec(int64(d))
-		n, errno = p.poll(&ts, syscall.Syscall6)
+// handle reads what has arrived at connection i and sends what can be sent.
+func (p *polled) handle(i int, what uint32) {
+	c := &p.clients[i]
+	for more := c.fd >= 0 && what&^unix.EPOLLOUT != 0; more; {
+		var b []byte
+		var err error
+		if b, more, err = c.recv(p.buf[:]); err != nil {
+			p.fail(i, err)
+			return
+		}
+		if len(b) == 0 {
+			break
+		}
+		now := p.m.now()
+		answered, err := p.replies(i, b, now)
+		if err != nil {
+			p.fail(i, err)
+			return
+		}
+		p.again(i, answered, now)
+		more = more && c.fd >= 0
 	}
-	if errno == unix.EINTR {
-		return 0, nil
+	if c.fd >= 0 && len(c.out) > 0 {
+		if err := c.flush(); err != nil {
+			p.fail(i, err)
+		}
 	}
-	if errno != 0 {
-		return 0, errno
+}
+
+// again puts n places of a pipeline to use that have become free.
+func (p *polled) again(i, n int, now time.Duration) {
+	if p.o.Rate == 0 {
+		p.send(i, now, n)
+		return
 	}
-	return n, nil
+	for range n {
+		p.free.push(place{i, now})
+	}
+}
+
+// replies takes the complete replies from b, keeps the rest and returns how
+// many there were.
+func (p *polled) replies(i int, b []byte, now time.Duration) (answered int, err error) {
+	c := &p.clients[i]
+	for b = c.pending(b); len(b) > 0; answered++ {
+		if c.flight.n == 0 {
+			return answered, errLeftOver
+		}
+		n, err := c.sess.Reply(b)
+		if n == 0 {
+			if err != nil {
+				return answered, err
+			}
+			break
+		}
+		r := c.flight.pop()
+		if err != nil {
+			p.m.fail(i, err)
+		} else {
+			p.m.reply(r.class, r.start, now)
+		}
+		b = b[n:]
+	}
+	return answered, c.keep(b)
+}
+
+// fail gives a connection up.
+func (p *polled) fail(i int, err error) {
+	p.clients[i].close()
+	p.alive--
+	p.m.fail(i, err)
+}
+
+// countUnanswered records what an open-loop run still waits for, and what it
+// could not even send.
+func (p *polled) countUnanswered() {
+	if p.o.Rate == 0 {
+		return
+	}
+	for i := range p.clients {
+		for f := &p.clients[i].flight; f.n > 0; {
+			p.m.unanswered(f.pop())
+		}
+	}
+	p.m.neverSent(p.sent)
 }
