@@ -1,0 +1,2 @@
+// Package resp speaks the Redis serialization protocol.
+package resp

@@ -1,0 +1,47 @@
+package resp
+
+// Limits bound what a peer can make this package read, keep or write. For each field zero means the default. What
+// is not here is bounded elsewhere: a whole request by engine.Limits.Message, what waits for a peer by
+// engine.Limits.Buffered, subscriptions, patterns and subjects by bus.Limits.
+type Limits struct {
+	// Args is the largest number of arguments of a request. Default [DefaultArgs]. Each costs 24 bytes while the request runs.
+	Args int
+	// Bulk is the largest argument in bytes. Default: as much as fits into engine.Limits.Message, which it cannot exceed.
+	Bulk int
+	// NameLength is the longest name of a client, a library or its version in bytes. Default [DefaultNameLength]. Kept for each connection.
+	NameLength int
+}
+
+// The defaults of [Limits].
+const (
+	DefaultArgs       = 1 << 20 // what Redis allowed before version 7
+	DefaultNameLength = 256
+)
+
+// Fixed bounds, which have no reason to be configured.
+const (
+	// replyFlush is the size at which answers are sent before the rest of a pipeline is served.
+	replyFlush = 64 << 10
+	// replyKept is the largest buffer for answers, and argsKept the largest list of arguments, that goes back to the pool:
+	// a pool would keep the memory of one burst.
+	replyKept = 2 * replyFlush
+	argsKept  = 256
+	// heldMost is how much may be published to a connection while the confirmation of its subscription is on the way.
+	heldMost = 64 << 10
+	// shownArgs is how many bytes of a request the error about an unknown command repeats, as in Redis.
+	shownArgs = 128
+	// databases is what SELECT accepts, as in Redis. They mean nothing here, and nothing for publishing in Redis.
+	databases = 16
+	// framing is the part of the longest request that is not its longest argument.
+	framing = 64
+)
+
+func (l Limits) withDefaults() Limits {
+	if l.Args <= 0 {
+		l.Args = DefaultArgs
+	}
+	if l.NameLength <= 0 {
+		l.NameLength = DefaultNameLength
+	}
+	return l
+}

@@ -1,0 +1,96 @@
+package resp
+
+import (
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/engine"
+)
+
+// A Protocol speaks RESP on the connections of any number of listeners. [New] makes one.
+type Protocol struct {
+	table    table
+	bus      *bus.Bus
+	auth     *auth.Auth // nil: everybody may do everything
+	overflow engine.Overflow
+	limits   Limits
+	log      *slog.Logger
+	tracer   trace.Tracer // nil: none
+	clock    func() time.Time
+	version  string
+	started  time.Time
+
+	requests sync.Pool // of *Request
+	count    counters
+}
+
+// New returns a protocol with the built-in commands and those of the options. It fails if two have the same name, or
+// one lacks what it needs.
+func New(o Options) (*Protocol, error) {
+	o = o.withDefaults()
+	p := &Protocol{
+		bus: o.Bus, auth: o.Auth, overflow: o.Overflow, limits: o.Limits,
+		log: o.Logger, clock: o.Clock, version: o.Version, started: o.Clock(),
+	}
+	if traces(o.Tracer) {
+		p.tracer = o.Tracer
+	}
+	p.requests.New = func() any { return &Request{proto: p} }
+	var err error
+	p.table, err = newTable(append(builtin(), o.Commands...))
+	return p, err
+}
+
+// Name returns "resp".
+func (p *Protocol) Name() string { return "resp" }
+
+// Open makes the session of a connection, and logs it in if it comes with a client certificate, or if nobody needs to.
+func (p *Protocol) Open(c *engine.Conn) engine.Session {
+	s := &session{proto: p}
+	s.enter(c)
+	return s
+}
+
+// counters are the totals since the protocol was made. Each batch of requests adds to them once.
+type counters struct {
+	commands, errors, unknown, denied atomic.Uint64
+}
+
+// Stats are totals since the protocol was made.
+type Stats struct {
+	Commands uint64 // requests that were run
+	Errors   uint64 // requests that were answered with an error, whatever the reason
+	Unknown  uint64 // of those, for a command that does not exist
+	Denied   uint64 // of those, for want of authentication or of a right
+}
+
+// Stats returns the counters.
+func (p *Protocol) Stats() Stats {
+	return Stats{
+		Commands: p.count.commands.Load(), Errors: p.count.errors.Load(),
+		Unknown: p.count.unknown.Load(), Denied: p.count.denied.Load(),
+	}
+}
+
+// builtVersion is the version of this module that the binary was built from.
+func builtVersion() string {
+	const unknown = "devel"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return unknown
+	}
+	const module = "github.com/spate-io/spate"
+	for _, m := range append(info.Deps, &info.Main) {
+		if m.Path == module && m.Version != "" {
+			return m.Version
+		}
+	}
+	return unknown
+}
