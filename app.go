@@ -12,6 +12,7 @@ import (
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/httpapi"
+	"github.com/spate-io/spate/protocol/resp"
 	"github.com/spate-io/spate/task"
 )
 
@@ -22,6 +23,7 @@ type App struct {
 	engine   *engine.Engine
 	auth     *auth.Auth
 	bus      *bus.Bus
+	resp     *resp.Protocol
 	door     *httpapi.Door
 	tasks    task.Registry
 	draining atomic.Bool
@@ -68,6 +70,13 @@ func (a *App) build() error {
 		return fmt.Errorf("the section auth of the configuration is not usable: %w", err)
 	}
 	if a.engine, err = engine.New(engine.Options{Driver: o.Driver, Limits: o.Limits, Logger: o.Logger}); err != nil {
+		return err
+	}
+	a.resp, err = resp.New(resp.Options{
+		Commands: o.Commands, Bus: a.bus, Auth: a.auth, Overflow: o.Overflow, Limits: o.RESP,
+		Logger: o.Logger, Tracer: o.Tracer, Clock: o.Clock,
+	})
+	if err != nil {
 		return err
 	}
 	a.door, err = httpapi.New(httpapi.Options{

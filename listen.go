@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"time"
@@ -75,7 +76,7 @@ func (a *App) open(l Listener) (*socket, error) {
 	case "echo":
 		s.protocol = echo.Protocol{}
 	case "resp":
-		return nil, errors.New("resp is not there yet")
+		s.protocol = a.resp
 	}
 	if at.tls {
 		certs := l.Certificates
@@ -97,20 +98,45 @@ func (a *App) open(l Listener) (*socket, error) {
 	return s, nil
 }
 
+// Validate reports what is wrong with the listener and can be seen without opening
+// it: its URL, and, when nobody is authenticated (open), an address that other machines
+// can reach.
+func (l Listener) Validate(open bool) error {
+	at, err := parseAddress(l.URL)
+	if err != nil {
+		return err
+	}
+	guarded := !open && at.protocol != "echo" || l.Insecure && at.protocol == "echo"
+	if at.network == "unix" || guarded {
+		return nil
+	}
+	host, _, _ := net.SplitHostPort(at.host)
+	ip, err := netip.ParseAddr(host)
+	if host != "" && (err != nil || ip.Unmap().IsLoopback()) {
+		return nil // a name is looked up, and judged, when it is opened
+	}
+	return exposed(at)
+}
+
+// exposed says why a listener is refused, and what to do.
+func exposed(at address) error {
+	if at.protocol == "echo" {
+		return fmt.Errorf("refusing to listen on %s: echo answers everybody who can reach it; "+
+			"listen on 127.0.0.1, or say insecure: true for this listener", at)
+	}
+	return fmt.Errorf("refusing to listen on %s: it is %w; configure auth (users, tokens or certificates, and roles), or listen on 127.0.0.1", at, auth.ErrExposed)
+}
+
 // mayExpose refuses a listener that strangers could use.
 func (a *App) mayExpose(s *socket, insecure bool) error {
-	addr := s.ln.Addr()
-	if s.at.protocol != "echo" {
-		if err := a.auth.RequireFor(addr); err != nil {
-			return fmt.Errorf("refusing to listen on %s: %w", s.at, err)
-		}
-		return nil
+	safe := a.auth.RequireFor(s.ln.Addr()) == nil
+	if s.at.protocol == "echo" {
+		safe = insecure || auth.Local(s.ln.Addr())
 	}
-	if insecure || auth.Local(addr) {
-		return nil
+	if !safe {
+		return exposed(s.at)
 	}
-	return fmt.Errorf("refusing to listen on %s: echo answers everybody who can reach it; "+
-		"listen on 127.0.0.1, or say insecure: true for this listener", s.at)
+	return nil
 }
 
 // keepAlive finds dead peers within two minutes.

@@ -27,6 +27,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s.door("engine", c.app.engine.Stats())
 	s.door("http", c.app.door.Stats())
 	c.listeners(s)
+	c.resp(s)
 	c.bus(s)
 	c.auth(s)
 	tasks := c.app.tasks.Stats()
@@ -56,6 +57,14 @@ func (c *collector) listeners(s sheet) {
 	for name, n := range open {
 		s.gauge("listener_connections", "Open connections, by listener.", float64(n), "listener", name)
 	}
+}
+
+func (c *collector) resp(s sheet) {
+	r := c.app.resp.Stats()
+	s.count("resp_commands_total", "Requests that were run.", r.Commands)
+	s.count("resp_errors_total", "Requests that were answered with an error.", r.Errors)
+	s.count("resp_unknown_total", "Requests for a command that does not exist.", r.Unknown)
+	s.count("resp_denied_total", "Requests that were denied.", r.Denied)
 }
 
 func (c *collector) bus(s sheet) {

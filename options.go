@@ -9,6 +9,7 @@ import (
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/httpapi"
+	"github.com/spate-io/spate/protocol/resp"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -21,8 +22,16 @@ type Options struct {
 	Limits engine.Limits
 	// HTTP bounds what clients of the http listeners can. Each has a default.
 	HTTP httpapi.Limits
+	// RESP bounds what clients of the resp listeners can. Each has a default.
+	RESP resp.Limits
 	// Bus bounds what clients can make the bus do. Each has a default.
 	Bus bus.Limits
+	// Commands are request types of your own, which resp listeners serve beside
+	// the built-in ones. Default: none.
+	Commands []resp.Command
+	// Overflow says what happens to events for a subscriber that reads too slowly.
+	// Default: engine.Disconnect, as in Redis.
+	Overflow engine.Overflow
 	// Auth says who may do what. Default: everybody on this machine may do
 	// everything, and nobody else can connect.
 	Auth auth.Config

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// Exit codes.
+const (
+	exitFailed = 1 // something went wrong while running
+	exitUsage  = 2 // the operator can mend it: arguments, configuration, listeners
+)
+
+// failed is an error that happened while running, and not because of what the
+// operator wrote.
+type failed struct{ error }
+
+// Unwrap returns what happened.
+func (f failed) Unwrap() error { return f.error }
+
+// run executes the command line and returns the exit code.
+func run(args []string, in io.Reader, out, errs io.Writer) int {
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
+	err := root.ExecuteContext(context.Background())
+	if err == nil {
+		return 0
+	}
+	text := strings.TrimPrefix(err.Error(), "\n")
+	if strings.Contains(text, "\n") {
+		text = "several things are wrong:\n  " + strings.ReplaceAll(text, "\n", "\n  ")
+	}
+	fmt.Fprintf(errs, "spate: %s\n", text)
+	if _, ok := errors.AsType[failed](err); ok {
+		return exitFailed
+	}
+	return exitUsage
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "spate",
+		Short: "An event-driven server: connections in, events through, reactions out",
+		Long: `Spate is an event-driven server. Clients connect with the tools they already
+have (redis-cli, curl, any Redis library); what they send becomes events, and
+each event is handled in a task of its own.
+
+  spate serve        on 127.0.0.1, with nothing to configure
+  spate check        what a configuration means, before it is used`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.AddCommand(newServeCommand(), newEchoCommand(), newCheckCommand(), newHashCommand(), newVersionCommand())
+	return root
+}

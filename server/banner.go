@@ -1,0 +1,106 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/spate-io/spate/auth"
+)
+
+// Banner writes what the node listens on, and three lines to try.
+func (n *Node) Banner(w io.Writer, version string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "spate %s listens on\n", version)
+	for _, o := range n.open {
+		fmt.Fprintf(&b, "  %s\n", o.url)
+	}
+	if n.app.Auth().Enabled() {
+		b.WriteString("Authentication is on.")
+	} else {
+		b.WriteString("Authentication is off: only this machine can connect.")
+	}
+	b.WriteString(" Try:\n")
+	for _, line := range n.hints() {
+		fmt.Fprintf(&b, "  %s\n", line)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// hints are three commands that fit the listeners.
+func (n *Node) hints() []string {
+	var first, rest []string
+	for _, o := range n.open {
+		scheme, _, _ := strings.Cut(o.url, "://")
+		protocol, suffix, _ := strings.Cut(scheme, "+")
+		var lines []string
+		switch protocol {
+		case "resp":
+			cli := "redis-cli" + n.redisArguments(suffix, o.addr)
+			lines = []string{cli + " PING", cli + " PSUBSCRIBE 'news/*'", cli + " PUBLISH news/today hello"}
+		case "http":
+			curl, base := n.curl(suffix, o.addr)
+			lines = []string{curl + base + "/debug/connections", curl + base + "/metrics", curl + base + "/readyz"}
+		case "echo":
+			lines = []string{"echo hello | " + echoClient(suffix, o.addr)}
+		}
+		first, rest = append(first, lines[0]), append(rest, lines[1:]...)
+	}
+	// One line for each of the first listeners, and then more about them.
+	lines := append(first, rest...)
+	return lines[:min(3, len(lines))]
+}
+
+// redisArguments are what redis-cli needs to reach a listener.
+func (n *Node) redisArguments(suffix string, addr net.Addr) string {
+	args := " -s " + addr.String()
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		args = fmt.Sprintf(" -p %d", tcp.Port)
+		if !auth.Local(addr) && !tcp.IP.IsUnspecified() {
+			args = " -h " + tcp.IP.String() + args
+		}
+	}
+	if suffix == "tls" {
+		args += " --tls --insecure"
+	}
+	if users := n.config.Auth.Users; len(users) > 0 {
+		args += " --user " + users[0].Name + " --askpass"
+	}
+	return args
+}
+
+// curl is the command and the beginning of the URL that reach a listener.
+func (n *Node) curl(suffix string, addr net.Addr) (command, base string) {
+	command = "curl "
+	if users := n.config.Auth.Users; len(users) > 0 {
+		command += "-u " + users[0].Name + " "
+	}
+	switch suffix {
+	case "unix":
+		return command + "--unix-socket " + addr.String() + " ", "http://localhost"
+	case "tls":
+		return command + "-k ", "https://" + reachable(addr)
+	}
+	return command, "http://" + reachable(addr)
+}
+
+// reachable is the address for a client on this machine.
+func reachable(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("127.0.0.1:%d", tcp.Port)
+	}
+	return addr.String()
+}
+
+func echoClient(suffix string, addr net.Addr) string {
+	switch suffix {
+	case "unix":
+		return "nc -NU " + addr.String()
+	case "tls":
+		return "openssl s_client -quiet -connect " + reachable(addr)
+	}
+	host, port, _ := net.SplitHostPort(reachable(addr))
+	return "nc -N " + host + " " + port
+}

@@ -1,0 +1,147 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/spate-io/spate"
+	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/engine"
+)
+
+// check reports everything that is wrong with the configuration and can be seen
+// without opening a listener, each with its place and its key.
+func (s *Settings) check() (errs []error) {
+	fail := func(path, format string, args ...any) {
+		errs = append(errs, s.problem(path, fmt.Errorf(format, args...)))
+	}
+	if len(s.Listen) == 0 {
+		fail("listen", "is empty: a server that listens to nothing does nothing")
+	}
+	s.checkTLS("tls", s.TLS, fail)
+	open := s.checkAuth(func(err error) { errs = append(errs, s.located(err)) })
+	for i, l := range s.Listen {
+		s.checkListener(fmt.Sprintf("listen[%d]", i), l, open, fail)
+	}
+	checkEngine("engine", s.Engine, fail)
+	if err := new(slog.LevelVar).UnmarshalText([]byte(s.Log.Level)); err != nil || s.Log.Level == "" {
+		fail("log.level", "%q is not one of debug, info, warn and error", s.Log.Level)
+	}
+	switch s.Log.Format {
+	case "auto", "text", "json":
+	default:
+		fail("log.format", "%q is not one of auto, text and json", s.Log.Format)
+	}
+	if _, known := overflows()[s.RESP.Overflow]; !known {
+		fail("resp.overflow", "%q is not one of disconnect, drop-newest, drop-oldest and block", s.RESP.Overflow)
+	}
+	s.checkLimits(fail)
+	return errs
+}
+
+func checkEngine(path, name string, fail func(path, format string, args ...any)) {
+	switch name {
+	case engine.Net:
+	case engine.Epoll:
+		if defaultEngine() != engine.Epoll {
+			fail(path, "epoll needs Linux; use net")
+		}
+	default:
+		fail(path, "%q is not one of epoll and net", name)
+	}
+}
+
+// checkTLS reads the certificate, if one is named.
+func (s *Settings) checkTLS(path string, t TLS, fail func(path, format string, args ...any)) {
+	switch t.MinVersion {
+	case "", "1.2", "1.3":
+	default:
+		fail(path+".min_version", "%q is not one of 1.2 and 1.3", t.MinVersion)
+	}
+	if t == (TLS{}) {
+		return
+	}
+	if _, err := engine.LoadCertificates(t.files()); err != nil {
+		fail(path, "%w", err)
+	}
+}
+
+// checkAuth reports what is wrong with auth, and whether it is not configured.
+func (s *Settings) checkAuth(report func(error)) (open bool) {
+	a, err := auth.New(s.Auth, auth.Options{})
+	if err != nil {
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, err := range joined.Unwrap() {
+				report(err)
+			}
+		} else {
+			report(err)
+		}
+		return false
+	}
+	if err := a.Close(); err != nil {
+		report(err)
+	}
+	return !a.Enabled()
+}
+
+func (s *Settings) checkListener(path string, l Listener, open bool, fail func(path, format string, args ...any)) {
+	if l.URL == "" {
+		fail(path, "has no url, such as resp://127.0.0.1:6379")
+		return
+	}
+	about := spate.Listener{URL: l.URL, Insecure: l.Insecure}
+	if err := about.Validate(open); err != nil {
+		fail(path, "%w", err)
+	}
+	if strings.Contains(l.URL, "+tls://") && l.TLS == (TLS{}) && s.TLS == (TLS{}) {
+		fail(path, "%s needs a certificate: set tls.cert and tls.key", l.URL)
+	}
+	s.checkTLS(path+".tls", l.TLS, fail)
+	if l.Engine != "" {
+		checkEngine(path+".engine", l.Engine, fail)
+	}
+}
+
+// checkLimits refuses limits that leave no room for any work.
+func (s *Settings) checkLimits(fail func(path, format string, args ...any)) {
+	const least = 1 << 10
+	for path, n := range map[string]int{
+		"limits.message": s.Limits.Message, "limits.buffered": s.Limits.Buffered, "http.limits.header": s.HTTP.Limits.Header,
+	} {
+		if n < least && n != none {
+			fail(path, "%d is less than %d bytes, the least that is of use", n, least)
+		}
+	}
+	for path, n := range map[string]int{
+		"limits.connections": s.Limits.Connections, "limits.per_address": s.Limits.PerAddress, "limits.accept_rate": s.Limits.AcceptRate,
+		"limits.handshakes": s.Limits.Handshakes, "http.limits.connections": s.HTTP.Limits.Connections, "http.limits.per_address": s.HTTP.Limits.PerAddress,
+	} {
+		if n == 0 {
+			fail(path, "0 would let nobody in")
+		}
+	}
+}
+
+// problem puts the place of a key before what is wrong with it.
+func (s *Settings) problem(path string, err error) error {
+	return fmt.Errorf("%s%s: %w", s.origin(path), path, err)
+}
+
+// located finds the place of an error of package auth, which begins with its key.
+func (s *Settings) located(err error) error {
+	path, _, _ := strings.Cut(err.Error(), ": ")
+	return fmt.Errorf("%s%w", s.origin(path), err)
+}
+
+// origin is the place of the nearest key that was set, with a colon.
+func (s *Settings) origin(path string) string {
+	for path != "" {
+		if from, found := s.origins[path]; found {
+			return from + ": "
+		}
+		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+	}
+	return ""
+}

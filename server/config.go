@@ -1,0 +1,158 @@
+package server
+
+import (
+	"crypto/tls"
+	"runtime"
+	"time"
+
+	"github.com/spate-io/spate"
+	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/protocol/httpapi"
+	"github.com/spate-io/spate/protocol/resp"
+)
+
+// Config is what a node is told. docs/config.md describes each key with its
+// default and its danger. The names of the keys are those of the fields, in
+// snake case, unless a tag says otherwise.
+type Config struct {
+	// Listen is where the node listens. Default: resp on 127.0.0.1:6379 and http on 127.0.0.1:8080.
+	Listen []Listener
+	// Engine is "epoll" or "net". Default: epoll on Linux, net elsewhere.
+	Engine string
+	// Data is the directory of the node. Default: none. It is locked, so that two
+	// nodes never share one.
+	Data string
+	// DrainTimeout is how long a shutdown waits for requests to finish. Default 10s.
+	DrainTimeout time.Duration
+	// TLS is for listeners with +tls that have none of their own.
+	TLS TLS
+	// Log says what is logged and how.
+	Log Log
+	// HTTP is the HTTP door.
+	HTTP HTTP
+	// RESP is the Redis protocol.
+	RESP RESP
+	// Limits bound what peers can make the engine hold.
+	Limits engine.Limits
+	// Bus bounds subscriptions and events.
+	Bus bus.Limits
+	// Auth says who may do what. Default: not configured, which restricts the
+	// node to this machine.
+	Auth auth.Config
+}
+
+// A Listener is one place to listen. In a file it may be written as its URL alone.
+type Listener struct {
+	// URL is PROTOCOL://ADDRESS, see spate.Listener.
+	URL string
+	// TLS is the listener's own certificate. Default: that of the node.
+	TLS TLS `yaml:"tls,omitempty"`
+	// Insecure lets echo be reached from other machines. Default: no.
+	Insecure bool `yaml:"insecure,omitempty"`
+	// Engine is "epoll" or "net". Default: that of the node.
+	Engine string `yaml:"engine,omitempty"`
+}
+
+// TLS names the files of a certificate, in PEM.
+type TLS struct {
+	// Cert is the certificate chain, leaf first, and Key its private key.
+	Cert string `yaml:"cert,omitempty"`
+	Key  string `yaml:"key,omitempty"`
+	// ClientCA holds the authorities whose client certificates are verified. Default: clients are not asked for one.
+	ClientCA string `yaml:"client_ca,omitempty"`
+	// RequireClient refuses clients without a certificate. Default: no.
+	RequireClient bool `yaml:"require_client,omitempty"`
+	// MinVersion is "1.2" or "1.3". Default 1.2.
+	MinVersion string `yaml:"min_version,omitempty"`
+}
+
+// Log says what is logged and how.
+type Log struct {
+	// Level is debug, info, warn or error. Default info.
+	Level string
+	// Format is text, json or auto: text on a terminal and JSON otherwise. Default auto.
+	Format string
+}
+
+// HTTP is the HTTP door.
+type HTTP struct {
+	// PProf serves Go's profiles. Default: no.
+	PProf bool `yaml:"pprof"`
+	// Hosts are names under which a local listener may be called. Default: addresses and localhost.
+	Hosts []string
+	// Limits bound what clients of the door can make it hold.
+	Limits httpapi.Limits
+}
+
+// RESP is the Redis protocol.
+type RESP struct {
+	// Overflow is what happens to events for a subscriber that reads too slowly: disconnect,
+	// drop-newest, drop-oldest or block. Default disconnect.
+	Overflow string
+	// Limits bound what a client can make the protocol read and keep.
+	Limits resp.Limits
+}
+
+// none is a limit that is not there.
+const none = -1
+
+// Default returns the configuration of a node that is told nothing, with every
+// default written out.
+func Default() Config {
+	return Config{
+		Listen:       []Listener{{URL: "resp://127.0.0.1:6379"}, {URL: "http://127.0.0.1:8080"}},
+		Engine:       defaultEngine(),
+		DrainTimeout: spate.DefaultDrainTimeout,
+		Log:          Log{Level: "info", Format: "auto"},
+		HTTP: HTTP{Limits: httpapi.Limits{
+			Connections: httpapi.DefaultConnections, PerAddress: httpapi.DefaultPerAddress,
+			Header: httpapi.DefaultHeader, Body: httpapi.DefaultBody,
+			HandshakeTimeout: httpapi.DefaultHandshakeTimeout, HeaderTimeout: httpapi.DefaultHeaderTimeout,
+			RequestTimeout: httpapi.DefaultRequestTimeout, IdleTimeout: httpapi.DefaultIdleTimeout,
+			WriteTimeout: httpapi.DefaultWriteTimeout,
+		}},
+		RESP: RESP{Overflow: "disconnect", Limits: resp.Limits{Args: resp.DefaultArgs, NameLength: resp.DefaultNameLength}},
+		Limits: engine.Limits{
+			Connections: engine.DefaultConnections, PerAddress: none, AcceptRate: none, Handshakes: engine.DefaultHandshakes,
+			Message: engine.DefaultMessage, Buffered: engine.DefaultBuffered, BufferedTotal: engine.DefaultBufferedTotal,
+			HandshakeTimeout: engine.DefaultHandshakeTimeout, FirstTimeout: engine.DefaultFirstTimeout,
+			RequestTimeout: engine.DefaultRequestTimeout, IdleTimeout: none,
+			WriteTimeout: engine.DefaultWriteTimeout, LingerTimeout: engine.DefaultLingerTimeout,
+		},
+		Bus: bus.Limits{
+			Event: event.Limits{
+				SubjectLength: event.DefaultSubjectLength, SubjectLevels: event.DefaultSubjectLevels, KeyLength: event.DefaultKeyLength,
+				Headers: event.DefaultHeaders, HeaderBytes: event.DefaultHeaderBytes, DataLength: event.DefaultDataLength,
+			},
+			Subscriptions: bus.DefaultSubscriptions, ClientSubscriptions: bus.DefaultClientSubscriptions,
+			Globs: bus.DefaultGlobs, ClientGlobs: bus.DefaultClientGlobs, GlobLength: bus.DefaultGlobLength,
+		},
+	}
+}
+
+// overflows are the policies by name.
+func overflows() map[string]engine.Overflow {
+	return map[string]engine.Overflow{
+		"disconnect": engine.Disconnect, "drop-newest": engine.DropNewest, "drop-oldest": engine.DropOldest, "block": engine.Block,
+	}
+}
+
+// defaultEngine is the driver that package engine chooses.
+func defaultEngine() string {
+	if runtime.GOOS == "linux" {
+		return engine.Epoll
+	}
+	return engine.Net
+}
+
+// files is what package engine is told about the certificate.
+func (t TLS) files() engine.CertificateFiles {
+	files := engine.CertificateFiles{Cert: t.Cert, Key: t.Key, ClientCA: t.ClientCA, RequireClient: t.RequireClient}
+	if t.MinVersion == "1.3" {
+		files.MinVersion = tls.VersionTLS13
+	}
+	return files
+}

@@ -1,0 +1,236 @@
+package server
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxDepth bounds the nesting of a configuration. The deepest key has 6 levels.
+const maxDepth = 32
+
+// A decoder writes YAML into a Config, on top of what is there, and collects
+// everything that is wrong. It is stricter than package yaml: a key that does
+// not exist, or is there twice, is an error, and each error names file, line and key.
+type decoder struct {
+	where   func(line int) string // "spate.yaml:12", "SPATE_ENGINE" or "--engine"
+	origins map[string]string     // by path: where the value comes from
+	errs    []error
+	depth   int
+}
+
+func (d *decoder) failf(n *yaml.Node, path, format string, args ...any) {
+	what := fmt.Sprintf(format, args...)
+	if path != "" {
+		what = path + ": " + what
+	}
+	d.errs = append(d.errs, fmt.Errorf("%s: %s", d.where(n.Line), what))
+}
+
+// value decodes n into v.
+func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
+	d.depth++
+	defer func() { d.depth-- }()
+	switch {
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		d.failf(n, path, "anchors and aliases are not supported: write the value out")
+	case d.depth > maxDepth:
+		d.failf(n, path, "is nested too deeply")
+	case n.Kind == yaml.ScalarNode && n.Tag == "!!null" && n.Value != "null" && n.Value != "~":
+		// "key:" with nothing behind it leaves the default.
+	case v.Type() == reflect.TypeFor[Listener]() && n.Kind == yaml.ScalarNode:
+		v.Set(reflect.ValueOf(Listener{URL: n.Value}))
+		d.origins[path] = d.where(n.Line)
+	case isLeaf(v.Type()):
+		d.leaf(n, v, path)
+	case v.Kind() == reflect.Struct:
+		d.structure(n, v, path)
+	case v.Kind() == reflect.Map:
+		d.mapping(n, v, path)
+	default:
+		d.list(n, v, path)
+	}
+}
+
+// pairs calls fn for each key of a mapping, once.
+func (d *decoder) pairs(n *yaml.Node, path string, fn func(name string, k, value *yaml.Node)) {
+	if n.Kind != yaml.MappingNode {
+		d.failf(n, path, "expected keys and values, found %s", kindOf(n))
+		return
+	}
+	lines := make(map[string]int)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, value := n.Content[i], n.Content[i+1]
+		if k.Kind != yaml.ScalarNode {
+			d.failf(k, path, "a key must be a word, found %s", kindOf(k))
+			continue
+		}
+		if line, twice := lines[k.Value]; twice {
+			d.failf(k, join(path, k.Value), "is there already, in line %d; give each key once", line)
+			continue
+		}
+		lines[k.Value] = k.Line
+		fn(k.Value, k, value)
+	}
+}
+
+func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
+	d.origins[path] = d.where(n.Line)
+	keys := keysOf(v.Type())
+	d.pairs(n, path, func(name string, k, value *yaml.Node) {
+		for _, known := range keys {
+			if known.name == name {
+				d.origins[join(path, name)] = d.where(k.Line)
+				d.value(value, v.Field(known.index), join(path, name))
+				return
+			}
+		}
+		d.failf(k, join(path, name), "unknown key%s", suggest(name, keys))
+	})
+}
+
+func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
+	d.origins[path] = d.where(n.Line)
+	m := reflect.MakeMap(v.Type())
+	d.pairs(n, path, func(name string, k, value *yaml.Node) {
+		d.origins[join(path, name)] = d.where(k.Line)
+		elem := reflect.New(v.Type().Elem()).Elem()
+		d.value(value, elem, join(path, name))
+		m.SetMapIndex(reflect.ValueOf(name), elem)
+	})
+	v.Set(m)
+}
+
+func (d *decoder) list(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.SequenceNode {
+		d.failf(n, path, "expected a list, found %s", kindOf(n))
+		return
+	}
+	d.origins[path] = d.where(n.Line)
+	s := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
+	for i, item := range n.Content {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		d.origins[at] = d.where(item.Line)
+		d.value(item, s.Index(i), at)
+	}
+	v.Set(s)
+}
+
+// leaf decodes a single word.
+func (d *decoder) leaf(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.ScalarNode {
+		d.failf(n, path, "expected a single value, found %s", kindOf(n))
+		return
+	}
+	d.origins[path] = d.where(n.Line)
+	if err := setLeaf(v, n.Value, mayBeNone(path)); err != nil {
+		d.failf(n, path, "%v", err)
+	}
+}
+
+// mayBeNone tells whether the limit at the path can be taken away.
+func mayBeNone(path string) bool { return strings.HasPrefix(path, "limits.") }
+
+// setLeaf sets v to what text says.
+func setLeaf(v reflect.Value, text string, noneAllowed bool) error {
+	if isText(v.Type()) {
+		return v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text))
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil || text != "true" && text != "false" {
+			return fmt.Errorf("%q is not true or false", text)
+		}
+		v.SetBool(b)
+	default:
+		if noneAllowed && text == "none" {
+			v.SetInt(none)
+			return nil
+		}
+		n, err := parseNumber(v.Type(), text)
+		if err != nil {
+			return err
+		}
+		v.SetInt(n)
+	}
+	return nil
+}
+
+// parseNumber reads a duration such as 10s, or a whole number with an optional
+// KiB, MiB or GiB. Neither is ever negative.
+func parseNumber(t reflect.Type, text string) (int64, error) {
+	if t == durationType {
+		dur, err := time.ParseDuration(text)
+		if err != nil || dur < 0 {
+			return 0, fmt.Errorf("%q is not a duration: write a number and a unit, such as 500ms, 10s or 5m", text)
+		}
+		return int64(dur), nil
+	}
+	digits, shift := text, 0
+	for unit, bits := range map[string]int{"KiB": 10, "MiB": 20, "GiB": 30} {
+		if rest, found := strings.CutSuffix(text, unit); found {
+			digits, shift = strings.TrimSpace(rest), bits
+		}
+	}
+	n, err := strconv.ParseInt(strings.ReplaceAll(digits, "_", ""), 10, t.Bits())
+	if err != nil || n < 0 || n > (1<<(t.Bits()-1)-1)>>shift {
+		return 0, fmt.Errorf("%q is not a whole number from 0 up, such as 1000 or 64KiB", text)
+	}
+	return n << shift, nil
+}
+
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "keys and values"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.ScalarNode:
+		return strconv.Quote(n.Value)
+	}
+	return "nothing"
+}
+
+// suggest names the key that was probably meant.
+func suggest(name string, keys []key) string {
+	best, closest := 3, "" // more than two changes are another word
+	names := make([]string, 0, len(keys))
+	for _, k := range keys {
+		names = append(names, k.name)
+		if n := distance(name, k.name); n < best {
+			best, closest = n, k.name
+		}
+	}
+	if closest != "" {
+		return "; did you mean " + closest + "?"
+	}
+	return "; known here: " + strings.Join(names, ", ")
+}
+
+// distance is how many letters differ between two words (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

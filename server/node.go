@@ -1,0 +1,177 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/spate-io/spate"
+	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/engine"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Options are what the process gives to a [Node]. The zero value works.
+type Options struct {
+	// Sources are read again by Reload. Default: none, and Reload has nothing to do but to read certificates and keys again.
+	Sources Sources
+	// Log takes the log. Default: nobody.
+	Log io.Writer
+	// Terminal says that a person reads Log. Default: a machine, which gets JSON.
+	Terminal bool
+	// Tracer makes a span for each request. Default: none are made.
+	Tracer trace.Tracer
+}
+
+// A Node is a server made from a configuration. Its listeners are open when it is made.
+type Node struct {
+	opts  Options
+	app   *spate.App
+	log   *slog.Logger
+	level *slog.LevelVar
+	data  io.Closer // the lock of the data directory
+	open  []opened
+
+	mu     sync.Mutex // guards reloading
+	config Config     // in effect
+	certs  map[TLS]*engine.Certificates
+}
+
+// opened is a listener with the address that it got.
+type opened struct {
+	url  string
+	addr net.Addr
+}
+
+// New makes a node and opens its listeners, so that an address that is taken is
+// an error here and not later. Run serves; a node that is not run must be closed.
+func New(s *Settings, o Options) (*Node, error) {
+	n := &Node{opts: o, config: s.Config, level: new(slog.LevelVar), certs: make(map[TLS]*engine.Certificates)}
+	if err := n.level.UnmarshalText([]byte(s.Log.Level)); err != nil {
+		return nil, fmt.Errorf("log.level: %w", err)
+	}
+	out := o.Log
+	if out == nil {
+		out = io.Discard
+	}
+	n.log = newLogger(out, s.Log.Format == "text" || s.Log.Format == "auto" && o.Terminal, n.level)
+	if err := n.build(); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+func (n *Node) build() error {
+	c := &n.config
+	var err error
+	if n.data, err = lockData(c.Data); err != nil {
+		return err
+	}
+	n.app = spate.New(spate.Options{
+		Driver: c.Engine, Limits: c.Limits, HTTP: c.HTTP.Limits, RESP: c.RESP.Limits, Overflow: overflows()[c.RESP.Overflow],
+		Bus: c.Bus, Auth: c.Auth, Hosts: c.HTTP.Hosts, PProf: c.HTTP.PProf,
+		DrainTimeout: orNone(c.DrainTimeout), Logger: n.log, Tracer: n.opts.Tracer,
+	})
+	for _, l := range c.Listen {
+		if err := n.listen(l); err != nil {
+			return err
+		}
+	}
+	n.warn()
+	return nil
+}
+
+// orNone is a duration of which zero means none rather than the default.
+func orNone[T ~int64](d T) T {
+	if d == 0 {
+		return none
+	}
+	return d
+}
+
+func (n *Node) listen(l Listener) error {
+	about := spate.Listener{URL: l.URL, Insecure: l.Insecure, Driver: l.Engine}
+	if strings.Contains(l.URL, "+tls://") {
+		certs, err := n.certificates(l)
+		if err != nil {
+			return fmt.Errorf("cannot listen on %s: %w", l.URL, err)
+		}
+		about.Certificates = certs
+	}
+	addr, err := n.app.ListenWith(about)
+	if err != nil {
+		return err
+	}
+	scheme, _, _ := strings.Cut(l.URL, "://")
+	n.open = append(n.open, opened{url: scheme + "://" + addr.String(), addr: addr})
+	return nil
+}
+
+// certificates returns those of a listener, loaded once for all that share them.
+func (n *Node) certificates(l Listener) (*engine.Certificates, error) {
+	files := l.TLS
+	if files == (TLS{}) {
+		files = n.config.TLS
+	}
+	if certs := n.certs[files]; certs != nil {
+		return certs, nil
+	}
+	certs, err := engine.LoadCertificates(files.files())
+	if err == nil {
+		n.certs[files] = certs
+	}
+	return certs, err
+}
+
+// warn says at start what is allowed but dangerous.
+func (n *Node) warn() {
+	for _, o := range n.open {
+		switch {
+		case auth.Local(o.addr) || strings.Contains(o.url, "+tls://"):
+		case strings.HasPrefix(o.url, "echo"):
+			n.log.Warn("everybody who can reach this listener may use it", "listener", o.url)
+		default:
+			n.log.Warn("passwords and data cross the network in the clear: use +tls", "listener", o.url)
+		}
+	}
+	file := n.opts.Sources.File
+	if st, err := os.Stat(file); err == nil && len(n.config.Auth.Users) > 0 && st.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
+		n.log.Warn("other users of this machine can read the password hashes: chmod 600", "file", file)
+	}
+}
+
+// Run serves until ctx ends, and then drains; see spate.App.Run. It closes the node.
+func (n *Node) Run(ctx context.Context) error {
+	return errors.Join(n.app.Run(ctx), n.Close())
+}
+
+// Close releases a node that was not run. A second time it does nothing.
+func (n *Node) Close() error {
+	var errs []error
+	if n.app != nil {
+		errs = append(errs, n.app.Close())
+	}
+	if n.data != nil {
+		errs = append(errs, n.data.Close())
+		n.data = nil
+	}
+	return errors.Join(errs...)
+}
+
+// Addrs are the addresses of the listeners, in the order of the configuration.
+func (n *Node) Addrs() []net.Addr {
+	addrs := make([]net.Addr, len(n.open))
+	for i, o := range n.open {
+		addrs[i] = o.addr
+	}
+	return addrs
+}
+
+// App returns what the node serves with.
+func (n *Node) App() *spate.App { return n.app }
