@@ -1,14 +1,15 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -81,9 +82,9 @@ ADDR is host:port or unix:PATH; the default is 127.0.0.1:6379.`,
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&f.command, "command", "PING {}", "command to send, where {} stands for --size bytes")
-	cmd.Flags().StringVar(&f.user, "user", "", "user to authenticate as (default: none)")
-	cmd.Flags().StringVar(&f.passwordFile, "password-file", "", "file with the password to authenticate with")
+	cmd.Flags().StringVar(&f.command, "command", "PING {}", "`COMMAND` to send, where {} stands for --size bytes")
+	cmd.Flags().StringVar(&f.user, "user", "", "`NAME` to authenticate as (default none)")
+	cmd.Flags().StringVar(&f.passwordFile, "password-file", "", "`FILE` with the password to authenticate with")
 	return cmd
 }
 
@@ -93,12 +94,12 @@ func (f *benchFlags) add(cmd *cobra.Command) {
 	fs.IntVar(&f.conns, "conns", 50, "connections")
 	fs.IntVar(&f.size, "size", 64, "bytes of a message")
 	fs.IntVar(&f.pipeline, "pipeline", 1, "requests under way at the same time on each connection")
-	fs.Float64Var(&f.rate, "rate", 0, "requests per second over all connections; 0 means as many as are answered")
+	fs.Float64Var(&f.rate, "rate", 0, "`REQUESTS` per second over all connections; 0 means as many as are answered")
 	fs.DurationVar(&f.duration, "duration", 10*time.Second, "how long to measure")
 	fs.DurationVar(&f.warmup, "warmup", time.Second, "how long to load before measuring")
-	fs.IntVar(&f.pid, "pid", 0, "process of the server, on this machine, whose CPU time is measured (Linux)")
+	fs.IntVar(&f.pid, "pid", 0, "`PROCESS` of the server, on this machine, whose CPU time is measured (Linux)")
 	fs.BoolVar(&f.tls, "tls", false, "speak TLS")
-	fs.StringVar(&f.ca, "ca", "", "file with the certificates to trust instead of the system's (implies --tls)")
+	fs.StringVar(&f.ca, "ca", "", "`FILE` with the certificates to trust instead of the system's (implies --tls)")
 	fs.BoolVar(&f.insecure, "insecure", false, "trust any certificate (implies --tls); for tests only")
 }
 
@@ -120,17 +121,20 @@ func (f *benchFlags) run(cmd *cobra.Command, kind, address string, work load.Wor
 	}
 	p := newProgress(cmd.ErrOrStderr(), f)
 	o.Progress = p.show
-	r, err := load.Run(cmd.Context(), o)
+	// An interrupt ends the measuring, and what was measured is printed.
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	r, err := load.Run(ctx, o)
+	stop()
 	p.clear()
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		return failed{err}
+	case r.Elapsed == 0:
+		return failed{errors.New("interrupted before measuring began")}
 	}
 	f.report(cmd.OutOrStdout(), kind, address, r)
-	switch {
-	case errors.Is(cmd.Context().Err(), context.Canceled) && r.Elapsed == 0:
-		return errors.New("interrupted before measuring began")
-	case r.Errors > 0:
-		return fmt.Errorf("%d of the requests failed; the first error: %w", r.Errors, r.FirstError)
+	if r.Errors > 0 {
+		return failed{fmt.Errorf("%d requests or connections failed; the first: %w", r.Errors, r.FirstError)}
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ const dialTimeout = 10 * time.Second
 
 // Dial opens o.Conns connections, with their TLS handshakes and preparation.
 func Dial(ctx context.Context, o Options) ([]net.Conn, error) {
+	o.Network, o.Conns = cmp.Or(o.Network, "tcp"), cmp.Or(o.Conns, 1)
 	conns := make([]net.Conn, o.Conns)
 	errs := make([]error, dialers)
 	var next atomic.Int64
@@ -45,7 +46,7 @@ func dialOne(ctx context.Context, o *Options, i int) (c net.Conn, err error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	var d net.Dialer
-	if c, err = d.DialContext(ctx, cmp.Or(o.Network, "tcp"), o.Address); err != nil {
+	if c, err = d.DialContext(ctx, o.Network, o.Address); err != nil {
 		return nil, err
 	}
 	if o.TLS != nil {

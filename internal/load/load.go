@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -68,6 +69,8 @@ type Options struct {
 	PID int
 	// Progress, if set, is called about once in a second.
 	Progress func(Progress)
+
+	progressEvery time.Duration // for tests; a second
 }
 
 // Progress is how far a run has got.
@@ -117,18 +120,11 @@ var (
 
 // withDefaults checks o and fills in what was left out.
 func (o Options) withDefaults() (Options, error) {
-	if o.Network == "" {
-		o.Network = "tcp"
-	}
-	if o.Conns == 0 {
-		o.Conns = 1
-	}
-	if o.Pipeline == 0 {
-		o.Pipeline = 1
-	}
-	if o.Duration == 0 {
-		o.Duration = 10 * time.Second
-	}
+	o.Network = cmp.Or(o.Network, "tcp")
+	o.Conns = cmp.Or(o.Conns, 1)
+	o.Pipeline = cmp.Or(o.Pipeline, 1)
+	o.Duration = cmp.Or(o.Duration, 10*time.Second)
+	o.progressEvery = cmp.Or(o.progressEvery, time.Second)
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}

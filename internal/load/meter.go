@@ -23,7 +23,7 @@ type meter struct {
 }
 
 func newMeter(o *Options) *meter {
-	return &meter{o: o, begin: time.Now(), from: o.Warmup, to: o.Warmup + o.Duration, nextReport: time.Second}
+	return &meter{o: o, begin: time.Now(), from: o.Warmup, to: o.Warmup + o.Duration, nextReport: o.progressEvery}
 }
 
 func (m *meter) now() time.Duration { return time.Since(m.begin) }
@@ -49,7 +49,7 @@ func (m *meter) tick(now time.Duration) bool {
 		return false
 	}
 	if now >= m.nextReport {
-		m.nextReport += time.Second
+		m.nextReport += m.o.progressEvery
 		p := Progress{Measuring: m.measuring, Elapsed: now, Requests: m.r.Requests, Errors: m.r.Errors}
 		if m.measuring {
 			p.Elapsed = now - m.from
