@@ -77,8 +77,8 @@ func (n *node[T]) heir() *node[T] {
 	switch {
 	case c == nil:
 		return plus
-	case plus == nil:
-		return c.one
+	case plus == nil && len(c.nodes) == 1:
+		return c.nodes[0]
 	}
 	return nil
 }
@@ -88,12 +88,12 @@ func (n *node[T]) empty() bool {
 	return n.children.Load() == nil && n.plus.Load() == nil && n.here.p.Load() == nil && n.below.p.Load() == nil
 }
 
-// A node's children take the smallest of three forms. Each is published whole, except that an index is
+// A node's children are a few or an index. Each is published whole, except that an index is
 // changed in place in a way that its readers allow for.
 type children[T comparable] struct {
-	one    *node[T]  // a single child
-	family *few[T]   // two to fewMost
-	index  *index[T] // more
+	tags  uint64     // of a few: byte i belongs to nodes[i]
+	nodes []*node[T] // up to fewMost, never changed
+	index *index[T]  // nil unless there are more
 }
 
 const (
@@ -101,27 +101,22 @@ const (
 	fewLeast = 4          // an index that shrinks to this many becomes a few again
 )
 
-// few is a handful of children, copied on each change. Byte i of tags belongs to nodes[i].
-type few[T comparable] struct {
-	tags  uint64
-	nodes []*node[T]
-}
-
-// child returns the child with that level, or nil.
+// child returns the child that begins with that level, or nil.
 func (n *node[T]) child(seed *maphash.Seed, level string) *node[T] {
 	c := n.children.Load()
-	switch {
-	case c == nil:
+	if c == nil {
 		return nil
-	case c.one != nil:
-		if c.one.beginsWith(level) {
-			return c.one
-		}
-		return nil
-	case c.family != nil:
-		return c.family.get(maphash.String(*seed, level), level)
 	}
-	return c.index.get(maphash.String(*seed, level), level)
+	hash := maphash.String(*seed, level)
+	if c.index != nil {
+		return c.index.get(hash, level)
+	}
+	for m := matchTag(c.tags, tagOf(hash)); m != 0; m &= m - 1 {
+		if child := c.nodes[firstSlot(m)]; child.beginsWith(level) {
+			return child
+		}
+	}
+	return nil
 }
 
 // next returns the node of one level of a filter, or nil.
@@ -156,33 +151,29 @@ func (n *node[T]) replace(seed *maphash.Seed, old, successor *node[T]) {
 	switch {
 	case old.beginsWith(singleLevel):
 		n.plus.Store(successor)
-	case c.one != nil:
-		n.children.Store(&children[T]{one: successor})
 	case c.index != nil:
 		c.index.replaceNode(seed, old, successor)
 	default:
-		f := &few[T]{tags: c.family.tags, nodes: slices.Clone(c.family.nodes)}
-		f.nodes[slices.Index(f.nodes, old)] = successor
-		n.children.Store(&children[T]{family: f})
+		nodes := slices.Clone(c.nodes)
+		nodes[slices.Index(nodes, old)] = successor
+		n.children.Store(&children[T]{tags: c.tags, nodes: nodes})
 	}
 }
 
-// addChild adds a child whose level is not there yet.
+// addChild adds a child whose first level is not there yet.
 func (n *node[T]) addChild(seed *maphash.Seed, child *node[T]) {
 	c := n.children.Load()
 	switch {
 	case c == nil:
-		n.children.Store(&children[T]{one: child})
-	case c.one != nil:
-		n.children.Store(&children[T]{family: newFew(seed, []*node[T]{c.one, child})})
+		n.children.Store(newFew(seed, []*node[T]{child}))
 	case c.index != nil:
 		c.index.put(seed, child)
-	case len(c.family.nodes) < fewMost:
-		nodes := append(make([]*node[T], 0, len(c.family.nodes)+1), c.family.nodes...)
-		n.children.Store(&children[T]{family: newFew(seed, append(nodes, child))})
+	case len(c.nodes) < fewMost:
+		nodes := append(make([]*node[T], 0, len(c.nodes)+1), c.nodes...)
+		n.children.Store(newFew(seed, append(nodes, child)))
 	default:
 		index := newIndex[T]()
-		for _, sibling := range c.family.nodes {
+		for _, sibling := range c.nodes {
 			index.put(seed, sibling)
 		}
 		index.put(seed, child)
@@ -193,41 +184,32 @@ func (n *node[T]) addChild(seed *maphash.Seed, child *node[T]) {
 // removeChild removes a child that is there.
 func (n *node[T]) removeChild(seed *maphash.Seed, child *node[T]) {
 	c := n.children.Load()
-	var left []*node[T]
-	switch {
-	case c.one != nil:
-	case c.family != nil:
-		left = append(left, c.family.nodes...)
-		left = slices.DeleteFunc(left, func(sibling *node[T]) bool { return sibling == child })
-	default:
+	if c.index != nil {
 		c.index.take(seed, child)
 		if c.index.live > fewLeast {
 			return
 		}
-		c.index.each(seed, func(sibling *node[T]) bool {
+	}
+	left := make([]*node[T], 0, fewMost)
+	c.each(seed, func(sibling *node[T]) bool {
+		if sibling != child {
 			left = append(left, sibling)
-			return true
-		})
-	}
-	switch len(left) {
-	case 0:
+		}
+		return true
+	})
+	if len(left) == 0 {
 		n.children.Store(nil)
-	case 1:
-		n.children.Store(&children[T]{one: left[0]})
-	default:
-		n.children.Store(&children[T]{family: newFew(seed, slices.Clip(left))})
+		return
 	}
+	n.children.Store(newFew(seed, append(make([]*node[T], 0, len(left)), left...)))
 }
 
 // each calls yield for each child until it returns false, and reports whether it never did.
 func (c *children[T]) each(seed *maphash.Seed, yield func(*node[T]) bool) bool {
-	switch {
-	case c.one != nil:
-		return yield(c.one)
-	case c.index != nil:
+	if c.index != nil {
 		return c.index.each(seed, yield)
 	}
-	for _, child := range c.family.nodes {
+	for _, child := range c.nodes {
 		if !yield(child) {
 			return false
 		}
@@ -235,19 +217,10 @@ func (c *children[T]) each(seed *maphash.Seed, yield func(*node[T]) bool) bool {
 	return true
 }
 
-func newFew[T comparable](seed *maphash.Seed, nodes []*node[T]) *few[T] {
-	f := &few[T]{nodes: nodes}
+func newFew[T comparable](seed *maphash.Seed, nodes []*node[T]) *children[T] {
+	c := &children[T]{nodes: nodes}
 	for i, child := range nodes {
-		f.tags |= tagOf(maphash.String(*seed, child.level())) << (8 * i)
+		c.tags |= tagOf(maphash.String(*seed, child.level())) << (8 * i)
 	}
-	return f
-}
-
-func (f *few[T]) get(hash uint64, level string) *node[T] {
-	for m := matchTag(f.tags, tagOf(hash)); m != 0; m &= m - 1 {
-		if child := f.nodes[firstSlot(m)]; child.beginsWith(level) {
-			return child
-		}
-	}
-	return nil
+	return c
 }

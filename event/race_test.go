@@ -11,7 +11,7 @@ import (
 // TestTrieReadersAndWriters checks the promises of the package comment while everything around the steady
 // values moves: those are seen exactly once, a value that is gone before a match begins is not seen.
 func TestTrieReadersAndWriters(t *testing.T) {
-	const writers, readers, rounds, steady = 2, 3, 30, 400
+	const writers, readers, rounds, steady = 2, 2, 6, 200
 	var trie Trie[int]
 	for i := range steady {
 		trie.Add(mustFilter(t, fmt.Sprintf("r/%d/x", i)), -1-i)
@@ -20,7 +20,7 @@ func TestTrieReadersAndWriters(t *testing.T) {
 	var stop atomic.Bool
 	var writing, reading sync.WaitGroup
 	for w := range writers {
-		writing.Go(func() { churn(t, &trie, w+1, rounds, 3000) })
+		writing.Go(func() { churn(t, &trie, w+1, rounds, 2500) })
 	}
 	for r := range readers {
 		reading.Go(func() {
@@ -115,7 +115,7 @@ func TestTrieSplitsUnderReaders(t *testing.T) {
 	for w := range 2 {
 		writing.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(w), 7))
-			for range 20_000 {
+			for range 10_000 {
 				f, _ := ParseFilter(others[r.IntN(len(others))], Limits{})
 				trie.Add(f, 2+w)
 				f, _ = ParseFilter(others[r.IntN(len(others))], Limits{})
