@@ -29,7 +29,7 @@ func (c *Conn) closeLocked(r Reason, cause error) {
 		return
 	}
 	c.phase = phaseClosing
-	c.closing.Store(true)
+	c.hints.set(hintClosing)
 	c.reason = r
 	if cause != nil {
 		c.extra().cause = unwrapClose(cause)
@@ -191,7 +191,7 @@ func (c *Conn) report() {
 	why, _ := c.whyLocked().(*CloseError)
 	args := []any{
 		"reason", c.reason.String(), "conn", c.id, "listener", c.lst.name, "remote", c.RemoteString(),
-		"age", time.Duration(c.eng.clock.ms()-c.openedAt) * time.Millisecond,
+		"age", time.Duration(c.eng.clock.ticks()-c.openedAt) * wheelTick,
 		"bytes_in", c.bytesIn.Load(), "bytes_out", c.bytesOut.Load(),
 	}
 	if why != nil && why.Err != nil {

@@ -23,9 +23,9 @@ type Conn struct {
 	id       uint64
 	slot     uint32 // index in the engine's table
 	lingered int32  // bytes thrown away while lingering; owner only
-	remote   netip.AddrPort
-	openedAt int64 // engine milliseconds
-	lastAt   atomic.Int64
+	peer     peerAddr
+	openedAt uint32        // ticks
+	lastAt   atomic.Uint32 // ticks; when a request was last complete
 	bytesIn  atomic.Uint64
 	bytesOut atomic.Uint64
 
@@ -34,11 +34,8 @@ type Conn struct {
 	// in holds a partial request between two turns. Owner only.
 	in *buffer
 
-	due  due         // deadlines; see wheel.go
-	full atomic.Bool // the socket has no room; the driver calls writable when it has
-
-	closing atomic.Bool // phase is not phaseOpen
-	waiting atomic.Bool // out is not nil
+	due   due // deadlines; see wheel.go
+	hints hints
 
 	// mu guards what follows.
 	mu      sync.Mutex
@@ -60,6 +57,24 @@ const (
 	phaseLingering       // our side is shut; waiting for the peer to close
 	phaseClosed          // the descriptor is gone
 )
+
+// hints are facts that are asked for more often than mu should be locked.
+type hints struct{ bits atomic.Uint32 }
+
+const (
+	hintFull    uint32 = 1 << iota // the socket has no room; the driver calls writable when it has
+	hintClosing                    // phase is not phaseOpen
+	hintWaiting                    // out is not nil
+)
+
+func (h *hints) has(hint uint32) bool { return h.bits.Load()&hint != 0 }
+
+func (h *hints) set(hint uint32) { h.bits.Or(hint) }
+
+// clear takes the hint away and tells whether it was there.
+func (h *hints) clear(hint uint32) bool {
+	return h.has(hint) && h.bits.And(^hint)&hint != 0
+}
 
 type flags uint8
 
@@ -99,15 +114,16 @@ func (c *Conn) extra() *extra {
 func (c *Conn) ID() uint64 { return c.id }
 
 // Remote returns the peer's address; it is not valid for Unix sockets.
-func (c *Conn) Remote() netip.AddrPort { return c.remote }
+func (c *Conn) Remote() netip.AddrPort { return c.peer.addrPort() }
 
 // RemoteString returns the peer's address for people: "127.0.0.1:5170", or
 // "unix" where there is none.
 func (c *Conn) RemoteString() string {
-	if !c.remote.IsValid() {
+	remote := c.Remote()
+	if !remote.IsValid() {
 		return "unix"
 	}
-	return c.remote.String()
+	return remote.String()
 }
 
 // Listener returns the listener that accepted the connection.
@@ -146,7 +162,7 @@ func (c *Conn) Context() context.Context {
 
 // Closing tells whether the connection is closed or about to be; a session
 // that serves a long pipeline asks between two requests.
-func (c *Conn) Closing() bool { return c.closing.Load() }
+func (c *Conn) Closing() bool { return c.hints.has(hintClosing) }
 
 // busy tells whether the owner is doing something for the connection, rather
 // than waiting for its peer.
@@ -182,12 +198,12 @@ type Info struct {
 
 // Info returns a description of the connection as it is now.
 func (c *Conn) Info() Info {
-	now := c.eng.clock.ms()
+	now := c.eng.clock.ticks()
 	i := Info{
-		ID: c.id, Remote: c.RemoteString(), Addr: c.remote,
+		ID: c.id, Remote: c.RemoteString(), Addr: c.Remote(),
 		Listener: c.lst.name, Protocol: c.lst.proto.Name(),
-		Age:     time.Duration(now-c.openedAt) * time.Millisecond,
-		Idle:    time.Duration(now-c.lastAt.Load()) * time.Millisecond,
+		Age:     time.Duration(now-c.openedAt) * wheelTick,
+		Idle:    time.Duration(now-c.lastAt.Load()) * wheelTick,
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		State: "idle",
 	}
@@ -206,4 +222,25 @@ func (c *Conn) Info() Info {
 		i.User, i.Detail = d.Describe()
 	}
 	return i
+}
+
+// peerAddr is a netip.AddrPort in 18 bytes instead of 32: it has no zone, and
+// an address that is all zero is none.
+type peerAddr struct {
+	ip   [16]byte
+	port uint16
+}
+
+func packAddr(a netip.AddrPort) peerAddr {
+	if !a.IsValid() {
+		return peerAddr{}
+	}
+	return peerAddr{a.Addr().As16(), a.Port()}
+}
+
+func (p *peerAddr) addrPort() netip.AddrPort {
+	if p.ip == [16]byte{} {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(p.ip).Unmap(), p.port)
 }

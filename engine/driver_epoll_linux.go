@@ -44,9 +44,10 @@ func (d *epollDriver) accept(l *Listener) error {
 	if err != nil {
 		return err
 	}
+	a := newAcceptor(rc)
 	var backoff time.Duration
 	for l.ready() {
-		fd, remote, err := acceptOne(rc)
+		fd, remote, err := a.next()
 		if err != nil {
 			if !l.failed(err, &backoff) {
 				return nil
@@ -66,7 +67,7 @@ func (d *epollDriver) accept(l *Listener) error {
 // adopt makes a connection of an accepted descriptor and gives it a loop.
 func (d *epollDriver) adopt(l *Listener, fd int, remote netip.AddrPort) {
 	c := &epollConn{fd: int32(fd), loop: d.loops[int(d.turn.Add(1))%len(d.loops)]}
-	c.remote = remote
+	c.peer = packAddr(remote)
 	if l.tls != nil {
 		c.tlsWire = newTLSWire(c)
 	}
@@ -75,7 +76,7 @@ func (d *epollDriver) adopt(l *Listener, fd int, remote netip.AddrPort) {
 	if err := c.loop.register(fd, c.tag()); err != nil {
 		c.mu.Lock()
 		c.phase, c.reason = phaseFlushing, ReasonInternal
-		c.closing.Store(true)
+		c.hints.set(hintClosing)
 		c.extra().cause = err
 		c.finishLocked()
 		c.mu.Unlock()

@@ -42,7 +42,7 @@ func (d *netDriver) adopt(l *Listener, nc net.Conn) {
 		_ = nc.Close()
 		return
 	}
-	s := &netSock{nc: nc, c: &Conn{remote: remote}, wakeup: make(chan struct{}, 1)}
+	s := &netSock{nc: nc, c: &Conn{peer: packAddr(remote)}, wakeup: make(chan struct{}, 1)}
 	d.eng.initConn(s.c, l, s)
 	s.c.signal(eventOpen)
 }

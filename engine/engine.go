@@ -253,7 +253,7 @@ func (e *Engine) freeOutput(o *output) {
 func (e *Engine) initConn(c *Conn, l *Listener, s sock) {
 	c.eng, c.lst, c.sock = e, l, s
 	c.id = e.nextID.Add(1)
-	c.openedAt = e.clock.ms()
+	c.openedAt = e.clock.ticks()
 	c.lastAt.Store(c.openedAt)
 	e.table.add(c)
 	e.stats.accepted.Add(1)
@@ -266,7 +266,7 @@ func (e *Engine) forget(c *Conn) {
 	e.stats.bytesOut.Add(c.bytesOut.Load())
 	e.stats.closed[c.reason].Add(1)
 	e.table.remove(c)
-	e.table.leave(c.remote.Addr())
+	e.table.leave(c.Remote().Addr())
 	if c.ext != nil && c.ext.cancel != nil {
 		c.ext.cancel(c.whyLocked())
 	}

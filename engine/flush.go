@@ -8,7 +8,7 @@ import (
 // scheduleFlushLocked has a task of the driver send what waits, unless one is
 // about to anyway, or the socket has no room.
 func (c *Conn) scheduleFlushLocked() {
-	if c.flags&(flagFlushJob|flagFlushing) != 0 || c.out == nil || c.full.Load() {
+	if c.flags&(flagFlushJob|flagFlushing) != 0 || c.out == nil || c.hints.has(hintFull) {
 		return
 	}
 	c.flags |= flagFlushJob
@@ -25,7 +25,7 @@ func (c *Conn) flushJob() {
 
 // writable is what a driver calls when the socket has room again.
 func (c *Conn) writable() {
-	if !c.full.CompareAndSwap(true, false) {
+	if !c.hints.clear(hintFull) {
 		return
 	}
 	c.mu.Lock()
@@ -37,7 +37,7 @@ func (c *Conn) writable() {
 // released while it writes; one goroutine writes at a time, and takes along
 // what others append meanwhile.
 func (c *Conn) flushLocked() {
-	if c.out == nil || c.flags&flagFlushing != 0 || c.full.Load() || c.phase >= phaseLingering {
+	if c.out == nil || c.flags&flagFlushing != 0 || c.hints.has(hintFull) || c.phase >= phaseLingering {
 		return
 	}
 	c.flags |= flagFlushing
@@ -49,11 +49,11 @@ func (c *Conn) flushLocked() {
 			continue
 		case err != errAgain:
 			c.writeFailedLocked(err)
-		case !full || !c.full.Load():
-			// The driver ignores "writable" unless c.full is set, and it may
+		case !full || !c.hints.has(hintFull):
+			// The driver ignores "writable" unless hintFull is set, and it may
 			// have become so just before: set it, and try once more.
 			full = true
-			c.full.Store(true)
+			c.hints.set(hintFull)
 			continue
 		}
 		break
@@ -91,7 +91,7 @@ func (c *Conn) writeChunkLocked() error {
 	if err != nil {
 		return err
 	}
-	c.full.Store(false)
+	c.hints.clear(hintFull)
 	c.eng.giveBack(o.head)
 	o.head = nil
 	if o.tail == nil {
@@ -103,7 +103,7 @@ func (c *Conn) writeChunkLocked() error {
 
 // flushedLocked wakes whoever waits for what a flush achieves.
 func (c *Conn) flushedLocked() {
-	if c.out != nil && c.full.Load() {
+	if c.out != nil && c.hints.has(hintFull) {
 		c.setWriteDeadline(c.eng.clock.ms() + c.eng.limits.WriteTimeout.Milliseconds())
 	} else {
 		c.setWriteDeadline(0)

@@ -40,6 +40,7 @@ type loop struct {
 	conns  []*Conn
 	ready  []*epollConn
 	wait   func(fd uintptr) bool
+	worker func()
 }
 
 type jobKind uint8
@@ -73,6 +74,7 @@ func newLoop(e *Engine) (*loop, error) {
 		l.n = epollWait(l.epfd, l.events[:])
 		return l.n != 0
 	}
+	l.worker = l.work
 	l.mu.Lock()
 	l.spawnLocked()
 	l.mu.Unlock()
@@ -106,11 +108,13 @@ func (l *loop) push(j job) {
 func (l *loop) spawnLocked() {
 	l.free++
 	l.total++
-	l.running.Go(l.work)
+	l.running.Add(1)
+	go l.worker() // a func value that exists already: no garbage
 }
 
 // work is a worker.
 func (l *loop) work() {
+	defer l.running.Done()
 	scratch := l.scratch.get()
 	defer l.scratch.put(scratch)
 	l.mu.Lock()

@@ -113,7 +113,7 @@ func (c *Conn) WriteThrough(p []byte) (int, error) {
 // Flush sends what waits as far as the socket takes it; the rest follows as
 // the peer reads.
 func (c *Conn) Flush() {
-	if !c.waiting.Load() {
+	if !c.hints.has(hintWaiting) {
 		return
 	}
 	c.mu.Lock()
@@ -259,7 +259,11 @@ func (c *Conn) roomLocked() {
 
 func (c *Conn) setOutput(o *output) {
 	c.out = o
-	c.waiting.Store(o != nil)
+	if o != nil {
+		c.hints.set(hintWaiting)
+	} else {
+		c.hints.clear(hintWaiting)
+	}
 }
 
 // appendLocked adds p to the tail and returns where it begins there.

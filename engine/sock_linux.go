@@ -236,30 +236,45 @@ func epollWait(epfd int, events []syscall.EpollEvent) int {
 	return int(n)
 }
 
-// acceptOne waits for a connection and returns its descriptor. Waiting is done
-// by Go's poller; accept4 itself does not block.
-func acceptOne(rc syscall.RawConn) (fd int, remote netip.AddrPort, err error) {
-	var sa syscall.RawSockaddrAny
-	var errno syscall.Errno
-	wait := rc.Read(func(ln uintptr) bool {
-		for {
-			size := uint32(unsafe.Sizeof(sa))
-			var n uintptr
-			n, _, errno = syscall.RawSyscall6(syscall.SYS_ACCEPT4, ln, uintptr(unsafe.Pointer(&sa)),
-				uintptr(unsafe.Pointer(&size)), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
-			fd = int(n)
-			if errno != syscall.EINTR {
-				return errno != syscall.EAGAIN
-			}
+// acceptor takes connections from a listening socket. It is made once for a
+// listener, so that a connection costs no garbage.
+type acceptor struct {
+	rc    syscall.RawConn
+	try   func(ln uintptr) bool
+	sa    syscall.RawSockaddrAny
+	fd    int
+	errno syscall.Errno
+}
+
+func newAcceptor(rc syscall.RawConn) *acceptor {
+	a := &acceptor{rc: rc}
+	a.try = a.accept4
+	return a
+}
+
+// accept4 tells whether there was a connection, or an error.
+func (a *acceptor) accept4(ln uintptr) bool {
+	for {
+		size := uint32(unsafe.Sizeof(a.sa))
+		fd, _, errno := syscall.RawSyscall6(syscall.SYS_ACCEPT4, ln, uintptr(unsafe.Pointer(&a.sa)),
+			uintptr(unsafe.Pointer(&size)), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
+		a.fd, a.errno = int(fd), errno
+		if errno != syscall.EINTR {
+			return errno != syscall.EAGAIN
 		}
-	})
-	if wait != nil {
-		return -1, remote, wait
 	}
-	if errno != 0 {
-		return -1, remote, errno
+}
+
+// next waits for a connection and returns its descriptor. Waiting is done by
+// Go's poller; accept4 itself does not block.
+func (a *acceptor) next() (fd int, remote netip.AddrPort, err error) {
+	if err := a.rc.Read(a.try); err != nil {
+		return -1, remote, err
 	}
-	return fd, sockaddr(&sa), nil
+	if a.errno != 0 {
+		return -1, remote, a.errno
+	}
+	return a.fd, sockaddr(&a.sa), nil
 }
 
 // sockaddr decodes an address as accept4 returns it.

@@ -111,7 +111,7 @@ func (c *Conn) readAndServe(scratch []byte) (again bool) {
 // pause tells whether the connection is not to be read because its peer does
 // not read either. A flush that makes room resumes it.
 func (c *Conn) pause() bool {
-	if !c.waiting.Load() {
+	if !c.hints.has(hintWaiting) {
 		return false
 	}
 	c.mu.Lock()
@@ -154,7 +154,7 @@ func (c *Conn) serve(fresh []byte) bool {
 		c.close(ReasonOf(err, ReasonProtocol), err)
 		return false
 	}
-	if now := c.eng.clock.ms(); used > 0 && c.lastAt.Load() != now {
+	if now := c.eng.clock.ticks(); used > 0 && c.lastAt.Load() != now {
 		c.lastAt.Store(now)
 	}
 	if !c.keep(data[used:], used > 0) {

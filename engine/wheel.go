@@ -153,6 +153,9 @@ type clock struct {
 
 func (k *clock) ms() int64 { return k.now.Load() }
 
+// ticks is ms in units of wheelTick, which lasts 13 years in 32 bits.
+func (k *clock) ticks() uint32 { return uint32(k.ms() / wheelTick.Milliseconds()) }
+
 func (k *clock) update() int64 {
 	ms := time.Since(k.start).Milliseconds() + 1 // 0 means never
 	k.now.Store(ms)
