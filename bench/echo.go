@@ -32,22 +32,15 @@ func runEcho(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if err := build(ctx, e.peers...); err != nil {
-		return err
-	}
-	if err := e.quiet(); err != nil {
+	if err := e.prepare(ctx); err != nil {
 		return err
 	}
 	for _, conns := range e.conns {
-		got := make(map[string][]echoed)
-		for round := range e.rounds {
-			for _, name := range e.peers {
-				m, err := e.measure(ctx, name, conns, round)
-				if err != nil {
-					return fmt.Errorf("%s with %d connections: %w", name, conns, err)
-				}
-				got[name] = append(got[name], m)
-			}
+		got, err := inTurns(&e.settings, func(name string, round int) (echoed, error) {
+			return e.measure(ctx, name, conns, round)
+		})
+		if err != nil {
+			return fmt.Errorf("%d connections: %w", conns, err)
 		}
 		e.print(conns, got)
 	}
@@ -57,7 +50,7 @@ func runEcho(ctx context.Context, args []string) error {
 // measure starts a server and loads it.
 func (e *echoRun) measure(ctx context.Context, name string, conns, round int) (echoed, error) {
 	pprof, perf := e.profilePaths(fmt.Sprintf("%s-%d-%d", name, conns, round))
-	s, err := start(ctx, e.serverCPU, peers()[name].argv(serverOptions{profile: pprof})...)
+	s, err := peers()[name].start(ctx, serverOptions{cpu: e.serverCPU, profile: pprof})
 	if err != nil {
 		return echoed{}, err
 	}
@@ -81,15 +74,15 @@ func (e *echoRun) measure(ctx context.Context, name string, conns, round int) (e
 		cpu: float64(r.CPUPerRequest()), rate: r.Rate(),
 		p50: float64(h.Quantile(0.5)), p99: float64(h.Quantile(0.99)), p999: float64(h.Quantile(0.999)),
 	}
-	if e.verbose {
-		after, _ := load.CPUTime(os.Getpid())
-		share := func(cpu, of time.Duration) float64 { return 100 * cpu.Seconds() / of.Seconds() }
-		fmt.Fprintf(os.Stderr, "%-14s %5d connections: %s CPU, %.0f/s, p50 %s, p99 %s, p99.9 %s, max %s; server busy %.0f %%, load %.0f %%\n",
-			name, conns, human(time.Duration(m.cpu)), m.rate, human(time.Duration(m.p50)), human(time.Duration(m.p99)),
-			human(time.Duration(m.p999)), human(h.Max()), share(r.CPU, r.Elapsed), share(after-before, r.Elapsed+e.warm()))
-	}
+	after, _ := load.CPUTime(os.Getpid())
+	e.note("%-14s %5d connections: %v CPU, %.0f/s, p50 %v, p99 %v, p99.9 %v, max %v; server busy %.0f %%, load %.0f %%",
+		name, conns, load.Round(time.Duration(m.cpu)), m.rate, load.Round(time.Duration(m.p50)),
+		load.Round(time.Duration(m.p99)), load.Round(time.Duration(m.p999)), load.Round(h.Max()),
+		share(r.CPU, r.Elapsed), share(after-before, r.Elapsed+e.warm()))
 	return m, nil
 }
+
+func share(cpu, of time.Duration) float64 { return 100 * cpu.Seconds() / of.Seconds() }
 
 // print prints the medians, and the first peer's ratio to each.
 func (e *echoRun) print(conns int, got map[string][]echoed) {

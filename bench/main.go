@@ -19,6 +19,7 @@ type benchmark struct {
 func benchmarks() []benchmark {
 	return []benchmark{
 		{"echo", "echo: server CPU per message and latency", runEcho},
+		{"block", "echo while some requests block: latency of the others", runBlock},
 	}
 }
 

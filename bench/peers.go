@@ -1,27 +1,30 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"net"
 	"path/filepath"
 	"slices"
 	"time"
 )
 
-// A peer is a server that speaks echo.
+// A peer is a server that is measured.
 type peer struct {
-	source string // its directory below peers
-	argv   func(o serverOptions) []string
+	source string // what has to be built for it
+	start  func(context.Context, serverOptions) (*server, error)
 }
 
 // serverOptions say how a server is started.
 type serverOptions struct {
+	cpu     int
 	pause   time.Duration // how long marked requests block
 	tls     bool
 	profile string // file for a CPU profile
 }
 
-// peers are the servers by name.
+// peers are the servers by name. The first ones speak echo, the others RESP.
 func peers() map[string]peer {
 	return map[string]peer{
 		"spate":         {"spate", goServer("spate")},
@@ -32,30 +35,60 @@ func peers() map[string]peer {
 		"tokio-current": {"tokio", tokioServer("current", "thread")},
 		"tokio-timer":   {"tokio", tokioServer("multi", "timer")},
 		"tokio-pool":    {"tokio", tokioServer("multi", "pool")},
+
+		"spate-resp": {"serve", spateRESP},
+		"redis":      {"redis", redisServer},
 	}
 }
 
 func peerNames() []string { return slices.Sorted(maps.Keys(peers())) }
 
-func goServer(name string, flags ...string) func(serverOptions) []string {
-	return func(o serverOptions) []string {
+func goServer(name string, flags ...string) func(context.Context, serverOptions) (*server, error) {
+	return func(ctx context.Context, o serverOptions) (*server, error) {
 		argv := append([]string{filepath.Join(target, name)}, flags...)
 		argv = append(argv, fmt.Sprint("-tls=", o.tls), fmt.Sprint("-pause=", o.pause))
 		if o.profile != "" {
 			argv = append(argv, "-cpuprofile="+o.profile)
 		}
-		return argv
+		return start(ctx, o.cpu, argv...)
 	}
 }
 
 // tokioServer is the Rust program, with the way in which its marked requests
 // block.
-func tokioServer(runtime, block string) func(serverOptions) []string {
-	return func(o serverOptions) []string {
-		if o.pause == 0 {
-			block = "none"
+func tokioServer(runtime, block string) func(context.Context, serverOptions) (*server, error) {
+	return func(ctx context.Context, o serverOptions) (*server, error) {
+		if o.tls {
+			return nil, fmt.Errorf("the Tokio program does not speak TLS: leave it out with -peers")
 		}
-		return []string{filepath.Join(target, "release", "tokio-echo"), "127.0.0.1:0", runtime, block,
-			fmt.Sprint(o.pause.Milliseconds())}
+		how := block
+		if o.pause == 0 {
+			how = "none"
+		}
+		return start(ctx, o.cpu, filepath.Join(target, "release", "tokio-echo"), "127.0.0.1:0", runtime, how,
+			fmt.Sprint(o.pause.Milliseconds()))
 	}
+}
+
+// spateRESP is the program that a user starts, with its RESP listener only.
+func spateRESP(ctx context.Context, o serverOptions) (*server, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	return startAt(ctx, o.cpu, address, filepath.Join(target, "serve"), "serve", "--listen", "resp://"+address,
+		"--log-level", "warn")
+}
+
+func redisServer(ctx context.Context, o serverOptions) (*server, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	return startAt(ctx, o.cpu, address, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
+		"--appendonly", "no", "--loglevel", "warning", "--client-output-buffer-limit", "pubsub", "0", "0", "0")
 }

@@ -5,29 +5,73 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 )
-
-// target is where the servers are built.
-const target = "target"
 
 // A server is a running peer.
 type server struct {
 	cmd     *exec.Cmd
 	address string
 	pid     int
+
+	listening chan string // the address that it prints
+	ended     chan error
 }
 
-// start runs a command pinned to a CPU and waits for the line that says where
-// it listens, or for the address given to answer.
+// startTimeout bounds the wait for a server to listen.
+const startTimeout = 10 * time.Second
+
+// start runs a server that says where it listens.
 func start(ctx context.Context, cpu int, argv ...string) (*server, error) {
-	all := append([]string{"-c", fmt.Sprint(cpu)}, argv...)
-	cmd := exec.CommandContext(ctx, "taskset", all...)
+	s, err := launch(ctx, cpu, argv)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case s.address = <-s.listening:
+		return s, nil
+	case err := <-s.ended:
+		return nil, fmt.Errorf("%s ended before it said where it listens: %w", argv[0], err)
+	case <-time.After(startTimeout):
+		return nil, errors.Join(fmt.Errorf("%s did not say within %v where it listens", argv[0], startTimeout), s.stop())
+	}
+}
+
+// startAt runs a server that was told where to listen.
+func startAt(ctx context.Context, cpu int, address string, argv ...string) (*server, error) {
+	s, err := launch(ctx, cpu, argv)
+	if err != nil {
+		return nil, err
+	}
+	s.address = address
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); {
+		if c, err := net.Dial("tcp", address); err == nil {
+			return s, c.Close()
+		}
+		select {
+		case err := <-s.ended:
+			return nil, fmt.Errorf("%s ended before it listened: %w", argv[0], err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil, errors.Join(fmt.Errorf("%s did not listen on %s within %v", argv[0], address, startTimeout), s.stop())
+}
+
+// launch starts a command on one CPU, with as many descriptors as are allowed:
+// not every server raises that limit itself.
+func launch(ctx context.Context, cpu int, argv []string) (*server, error) {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return nil, err
+	}
+	all := []string{"-c", fmt.Sprint(cpu), "prlimit", fmt.Sprintf("--nofile=%d:%d", files.Max, files.Max)}
+	cmd := exec.CommandContext(ctx, "taskset", append(all, argv...)...)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
@@ -36,60 +80,45 @@ func start(ctx context.Context, cpu int, argv ...string) (*server, error) {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s (taskset is in the package util-linux): %w", argv[0], err)
+		return nil, fmt.Errorf("starting %s (taskset and prlimit are in the package util-linux): %w", argv[0], err)
 	}
-	s := &server{cmd: cmd, pid: cmd.Process.Pid} // taskset becomes the server
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if addr, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
-			s.address = addr
-			return s, nil
+	// taskset and prlimit become the server, so it has their process number.
+	s := &server{cmd: cmd, pid: cmd.Process.Pid, listening: make(chan string, 1), ended: make(chan error, 1)}
+	go s.watch(out)
+	return s, nil
+}
+
+// watch reads what the server prints until it ends, which stop waits for.
+func (s *server) watch(out io.Reader) {
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		address, ok := strings.CutPrefix(lines.Text(), "listening on ")
+		if ok {
+			select {
+			case s.listening <- address:
+			default: // once is enough
+			}
 		}
 	}
-	return nil, errors.Join(fmt.Errorf("%s did not say where it listens", argv[0]), s.stop())
+	s.ended <- s.cmd.Wait()
 }
 
 // stop ends the server and waits for it.
 func (s *server) stop() error {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	err := s.cmd.Wait()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled() {
-		return nil
+	err := <-s.ended
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return nil
+		}
 	}
 	return err
 }
 
-// build compiles the servers that the peers need.
-func build(ctx context.Context, names ...string) error {
-	done := map[string]bool{}
-	for _, name := range names {
-		p, ok := peers()[name]
-		if !ok {
-			return fmt.Errorf("no peer is called %q; there are %s", name, strings.Join(peerNames(), ", "))
-		}
-		if done[p.source] || p.source == "" {
-			continue
-		}
-		done[p.source] = true
-		if err := buildOne(ctx, p.source); err != nil {
-			return fmt.Errorf("building %s: %w", p.source, err)
-		}
+// freeAddress returns an address on which nobody listens.
+func freeAddress() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
 	}
-	return nil
-}
-
-// buildOne compiles a peer in Rust or Go.
-func buildOne(ctx context.Context, source string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(target, source), "./peers/"+source)
-	if source == "tokio" {
-		abs, err := filepath.Abs(target)
-		if err != nil {
-			return err
-		}
-		cmd = exec.CommandContext(ctx, "cargo", "build", "--release", "--offline", "--quiet", "--target-dir", abs)
-		cmd.Dir = filepath.Join("peers", source)
-	}
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	return cmd.Run()
+	return ln.Addr().String(), ln.Close()
 }

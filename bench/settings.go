@@ -39,12 +39,6 @@ func newFlags(name string, s *settings, peers ...string) *flag.FlagSet {
 	return f
 }
 
-// quiet prepares this program for measuring, once everything is built.
-func (s *settings) quiet() error {
-	fmt.Println(machine())
-	return pin(s.loadCPU, s.nice)
-}
-
 func (s *settings) duration() time.Duration { return seconds(s.seconds) }
 func (s *settings) warm() time.Duration     { return seconds(s.warmup) }
 

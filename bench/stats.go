@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/spate-io/spate/internal/load"
 )
 
 // median returns the middle of the values, or the mean of the middle two.
@@ -53,31 +55,12 @@ func (t *table) add(cells ...any) {
 		case float64:
 			row[i] = fmt.Sprintf("%.2f", c)
 		case time.Duration:
-			row[i] = human(c)
+			row[i] = load.Round(c).String()
 		default:
 			row[i] = fmt.Sprint(c)
 		}
 	}
 	t.rows = append(t.rows, row)
-}
-
-// human prints a duration with three digits.
-func human(d time.Duration) string {
-	v, unit := float64(d), "ns"
-	for _, larger := range []string{"µs", "ms", "s"} {
-		if v < 999.5 {
-			break
-		}
-		v, unit = v/1000, larger
-	}
-	digits := 2
-	if v >= 9.995 {
-		digits = 1
-	}
-	if v >= 99.95 || unit == "ns" {
-		digits = 0
-	}
-	return fmt.Sprintf("%.*f %s", digits, v, unit)
 }
 
 // String returns the table; its first row is the heading.
