@@ -2,7 +2,9 @@ package bus
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
+	"unsafe"
 
 	"github.com/spate-io/spate/event"
 )
@@ -108,4 +110,45 @@ func TestPublishAllocations(t *testing.T) {
 	if n := testing.AllocsPerRun(100, none); n != 0 {
 		t.Errorf("%v allocations with ten subscribers that keep nothing, want 0", n)
 	}
+}
+
+// TestMemoryPerSubscription reports what a client with one subscription of its own costs, and what is left of it.
+func TestMemoryPerSubscription(t *testing.T) {
+	const n = 50_000
+	if size := unsafe.Sizeof(Subscription{}); size > 64 {
+		t.Errorf("a Subscription is %d bytes, more than a cache line", size)
+	}
+	bus := New(Options{})
+	clients := make([]*Client, n)
+	filters := make([]string, n)
+	for i := range clients {
+		filters[i] = fmt.Sprintf("device/%d/state", i)
+	}
+	before := heap()
+	for i := range clients {
+		clients[i] = bus.NewClient(&discard{})
+		subscribe(t, clients[i], filters[i])
+	}
+	per := (heap() - before) / n
+	if per > 350 {
+		t.Errorf("%d bytes per client with one subscription", per)
+	}
+	t.Logf("%d bytes per client with one subscription", per)
+	for i, c := range clients {
+		c.Close()
+		clients[i] = nil
+	}
+	if left := int64(heap()) - int64(before); left > 100_000 {
+		t.Errorf("%d bytes are left when all have gone", left)
+	}
+	runtime.KeepAlive(bus)
+	runtime.KeepAlive(filters)
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

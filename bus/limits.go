@@ -14,12 +14,12 @@ var (
 	// ErrTooLong means that a glob has more bytes than [Limits] allows.
 	ErrTooLong = errors.New("it is too long")
 	// ErrClosed means that the client or the queue was closed.
-	ErrClosed = errors.New("it is closed")
+	ErrClosed = errors.New("it was closed")
 )
 
 // Defaults of [Limits].
 const (
-	// DefaultSubscriptions bounds the bus: about 200 bytes each, so a gigabyte when full.
+	// DefaultSubscriptions bounds the bus: about 280 bytes each with a client of its own, so 1.4 GB when full.
 	DefaultSubscriptions = 5_000_000
 	// DefaultClientSubscriptions bounds one client.
 	DefaultClientSubscriptions = 100_000

@@ -207,7 +207,7 @@ func (q *Queue) Len() int {
 // Close ends the subscription and lets publishers and readers go that wait. What is queued can still be read.
 func (q *Queue) Close() {
 	q.mu.Lock()
-	q.close(fmt.Errorf("queue: %w", ErrClosed))
+	q.close(fmt.Errorf("no more events from the queue: %w", ErrClosed))
 	q.mu.Unlock()
 }
 

@@ -32,7 +32,8 @@ type Limits struct {
 	SubjectLength int
 
 	// SubjectLevels is the largest number of levels in a subject or filter. Default
-	// [DefaultSubjectLevels]. Each level of a filter costs a trie node (about 100 bytes).
+	// [DefaultSubjectLevels]. Matching calls itself once per level that has a wildcard, and filters can be chosen
+	// so that each level doubles its work.
 	SubjectLevels int
 
 	// KeyLength is the longest key in bytes. Default [DefaultKeyLength].

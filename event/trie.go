@@ -9,9 +9,8 @@ import (
 // Trie finds the values whose filters match a subject. The zero value is empty and works; a Trie must not be
 // copied. See the package comment for what readers and writers may expect of each other.
 //
-// Matching visits at most one node per filter prefix that matches a prefix of the subject, so it costs the same with a
-// million filters as with ten unless they have wildcards in common with the subject. A
-// filter costs about 100 bytes per level that it shares with no other filter.
+// Matching visits only nodes whose path matches the beginning of the subject, so with a million filters it costs what it
+// costs with ten, apart from cache misses, unless many of them begin with wildcards that match. A filter costs about 100 bytes.
 type Trie[T comparable] struct {
 	mu      sync.Mutex // for writers
 	seed    maphash.Seed

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 // model is the trie as a map, for comparison.
@@ -247,6 +248,31 @@ func TestTrieZeroFilter(t *testing.T) {
 		t.Error("the zero filter was removed")
 	}
 	checkEmpty(t, &trie)
+}
+
+// TestReadingTakesNoLock reads while a writer holds every lock that there is.
+func TestReadingTakesNoLock(t *testing.T) {
+	var trie Trie[int]
+	var set Set[int]
+	f := mustFilter(t, "a/+")
+	trie.Add(f, 1)
+	set.Add(1)
+	trie.mu.Lock()
+	defer trie.mu.Unlock()
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	walked, each := 0, 0
+	trie.Walk(func([]byte, int) bool { walked++; return true })
+	set.Each(func(int) bool { each++; return true })
+	if len(matches(&trie, "a/b")) != 1 || trie.Count(f) != 1 || walked != 1 || each != 1 || set.Len() != 1 {
+		t.Error("a value is not seen")
+	}
+}
+
+func TestSizeOfNode(t *testing.T) {
+	if size := unsafe.Sizeof(node[*int]{}); size > 48 {
+		t.Errorf("a node is %d bytes; the next size class is for 64", size)
+	}
 }
 
 func TestTrieMatchDoesNotAllocate(t *testing.T) {
