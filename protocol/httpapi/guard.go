@@ -3,6 +3,7 @@ package httpapi
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -32,6 +33,12 @@ func (d *Door) guard(next http.Handler) http.Handler {
 		defer func() { d.finish(recover(), answer, r, c, start) }()
 		for name, value := range security {
 			w.Header()[name] = value
+		}
+		if r.ProtoMajor != 1 { // net/http leaves the preface of HTTP/2 to handlers
+			c.note(engine.ReasonProtocol, errors.New("HTTP/2 was not agreed on"))
+			w.Header().Set("Connection", "close")
+			http.Error(answer, "this server speaks HTTP/1.1", http.StatusHTTPVersionNotSupported)
+			return
 		}
 		if why := d.refuses(r, c); why != "" {
 			http.Error(answer, why, http.StatusForbidden)
