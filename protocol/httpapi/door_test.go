@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -109,7 +110,11 @@ func TestKeepAlive(t *testing.T) {
 	}
 	c.Close()
 	k.wantClosed(engine.ReasonPeer)
-	k.ask("GET", "/livez", "Connection: close")
+	c = k.dial()
+	send(c, "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	if _, err := io.ReadAll(c); err != nil {
+		t.Error(err)
+	}
 	k.wantClosed(engine.ReasonQuit)
 }
 
