@@ -16,7 +16,7 @@ const (
 // builtin returns the commands that every Protocol has. Adding one is a line here and a function.
 func builtin() []Command {
 	return append([]Command{
-		{Name: "PING", Arity: -1, Flags: Fast | Anytime | sentinel, Group: groupConnection, Since: "1.0.0", Complexity: "O(1)",
+		{Name: "PING", Arity: -1, Flags: Fast | Anytime, Group: groupConnection, Since: "1.0.0", Complexity: "O(1)",
 			Summary: "Ping the server", Run: runPing},
 		{Name: "ECHO", Arity: 2, Flags: Fast | loading | stale, Group: groupConnection, Since: "1.0.0", Complexity: "O(1)",
 			Summary: "Echo the given string", Run: runEcho},
@@ -48,9 +48,9 @@ func builtin() []Command {
 
 func connectionCommands() []Command {
 	return []Command{
-		{Name: "HELLO", Arity: -1, Flags: anyGuest | sentinel, Group: groupConnection, Since: "6.0.0", Complexity: "O(1)",
+		{Name: "HELLO", Arity: -1, Flags: anyGuest, Group: groupConnection, Since: "6.0.0", Complexity: "O(1)",
 			Summary: "Handshake: choose the version of the protocol, and log in", Run: runHello},
-		{Name: "AUTH", Arity: -2, Flags: anyGuest | sentinel, Group: groupConnection, Since: "1.0.0", Complexity: "O(N)",
+		{Name: "AUTH", Arity: -2, Flags: anyGuest, Group: groupConnection, Since: "1.0.0", Complexity: "O(N)",
 			Summary: "Log in with a password, or as $token with a bearer token", Run: runAuth},
 		{Name: "QUIT", Arity: -1, Flags: anyGuest | Anytime, Group: groupConnection, Since: "1.0.0", Complexity: "O(1)",
 			Summary: "Close the connection", Run: runQuit},

@@ -39,9 +39,7 @@ const (
 	noScript
 	loading
 	stale
-	noMulti
 	allowBusy
-	sentinel
 )
 
 // runFunc is the type of Command.Run.

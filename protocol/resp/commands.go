@@ -13,7 +13,7 @@ var flagNames = []struct {
 	name string
 }{
 	{Admin, "admin"}, {PubSub, "pubsub"}, {noScript, "noscript"}, {loading, "loading"}, {stale, "stale"}, {Fast, "fast"},
-	{Guest, "no_auth"}, {sentinel, "sentinel"}, {noMulti, "no_multi"}, {allowBusy, "allow_busy"},
+	{Guest, "no_auth"}, {allowBusy, "allow_busy"},
 }
 
 func (f Flags) names() (names []string) {
@@ -88,20 +88,10 @@ func runCommandInfo(_ context.Context, r *Request) error {
 		if c := r.proto.table.named(name); c != nil {
 			r.describe(c)
 		} else {
-			r.nullArray()
+			r.Null()
 		}
 	}
 	return nil
-}
-
-// nullArray is how version 2 says that an array is missing.
-func (r *Request) nullArray() {
-	if r.resp3 {
-		r.Null()
-		return
-	}
-	r.want--
-	r.out = append(r.out, "*-1\r\n"...)
 }
 
 func (r *Request) describeAll(list []*command) {
@@ -122,9 +112,13 @@ func (r *Request) describe(c *command) {
 	r.Integer(0)
 	r.Integer(0)
 	r.simples(c.categories())
-	r.Array(0)
-	r.Array(0)
-	r.describeAll(c.subList())
+	r.Set(0)
+	r.Set(0)
+	subs := c.subList()
+	r.Set(len(subs))
+	for _, sub := range subs {
+		r.describe(sub)
+	}
 }
 
 // simples replies with a set of words.
@@ -160,7 +154,7 @@ func runCommandList(_ context.Context, r *Request) error {
 			names = append(names, c.full)
 		}
 	}
-	r.Set(len(names))
+	r.Array(len(names))
 	for _, name := range names {
 		r.BulkString(name)
 	}

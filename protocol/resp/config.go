@@ -62,10 +62,14 @@ func runConfigGet(_ context.Context, r *Request) error {
 	var found []parameter
 	for _, p := range r.parameters() {
 		for _, pattern := range r.args[2:] {
-			if bus.GlobFold(string(pattern), p.name) {
-				found = append(found, p)
-				break
+			switch {
+			case sameFold(pattern, p.name):
+				p.name = string(pattern) // as Redis, in the case in which it was asked for
+			case !bus.GlobFold(string(pattern), p.name):
+				continue
 			}
+			found = append(found, p)
+			break
 		}
 	}
 	r.Map(len(found))

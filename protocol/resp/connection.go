@@ -3,6 +3,7 @@ package resp
 import (
 	"context"
 	"errors"
+	"math"
 	"strconv"
 	"time"
 
@@ -67,6 +68,8 @@ func runSelect(_ context.Context, r *Request) error {
 	switch {
 	case err != nil:
 		return err
+	case n < math.MinInt32 || n > math.MaxInt32:
+		return Error("ERR value is out of range, value must between -2147483648 and 2147483647")
 	case n < 0 || n >= databases:
 		return Error("ERR DB index is out of range")
 	}

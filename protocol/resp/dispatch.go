@@ -51,13 +51,12 @@ func (r *Request) call(ctx context.Context) error {
 func (r *Request) find() bool {
 	c := r.proto.table.find(r.args[0])
 	if c == nil {
-		r.tally.unknown++
 		return r.unknown()
 	}
 	if c.subs != nil && len(r.args) > 1 {
 		parent := c
 		if c = parent.subs.find(r.args[1]); c == nil {
-			r.tally.unknown++
+			r.miss()
 			r.fail(fmt.Sprintf("ERR unknown subcommand '%s'. Try %s HELP.", cut(r.args[1], shownArgs), strings.ToUpper(parent.name)))
 			return false
 		}
@@ -72,6 +71,7 @@ func (r *Request) find() bool {
 
 // unknown replies as Redis does, which repeats the beginning of the request.
 func (r *Request) unknown() bool {
+	r.miss()
 	var shown strings.Builder
 	for _, arg := range r.args[1:] {
 		if shown.Len() >= shownArgs {
@@ -81,6 +81,12 @@ func (r *Request) unknown() bool {
 	}
 	r.fail(fmt.Sprintf("ERR unknown command '%s', with args beginning with: %s", cut(r.args[0], shownArgs), shown.String()))
 	return false
+}
+
+// miss notes a command that does not exist.
+func (r *Request) miss() {
+	r.tally.unknown++
+	r.sess.last.Store(0)
 }
 
 // cut is what C's %.*s prints of text: n bytes at most, and nothing from a NUL on.

@@ -279,7 +279,7 @@ func runChannels(_ context.Context, r *Request) error {
 	case 3:
 		pattern = string(r.args[2])
 	default:
-		return Error("ERR unknown subcommand or wrong number of arguments for 'channels'. Try PUBSUB HELP.")
+		return Error(fmt.Sprintf("ERR unknown subcommand or wrong number of arguments for '%s'. Try PUBSUB HELP.", r.args[1]))
 	}
 	channels := r.proto.bus.Channels(pattern)
 	channels = slices.DeleteFunc(channels, func(channel string) bool { return !r.sees(channel) })
@@ -291,7 +291,7 @@ func runChannels(_ context.Context, r *Request) error {
 }
 
 func runNumSub(_ context.Context, r *Request) error {
-	r.Map(len(r.args) - 2)
+	r.Array(2 * (len(r.args) - 2))
 	for _, channel := range r.args[2:] {
 		n := 0
 		if r.sees(view(channel)) {
