@@ -138,11 +138,13 @@ func (c *Conn) Logger() *slog.Logger {
 // TLS returns the state of the TLS session, or nil on a plain connection.
 func (c *Conn) TLS() *tls.ConnectionState {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.tls == nil {
+	t := c.tls
+	c.mu.Unlock()
+	if t == nil {
 		return nil
 	}
-	return &c.tls.state
+	state := t.tc.ConnectionState()
+	return &state
 }
 
 // Context returns a context that ends, with a [CloseError] as its cause, when

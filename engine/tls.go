@@ -14,9 +14,8 @@ import (
 // crypto/tls takes a temporary net.Error from its connection as "nothing for
 // now" and carries on with the next bytes.
 type tlsSock struct {
-	sock  sock
-	tc    *tls.Conn
-	state tls.ConnectionState
+	sock sock
+	tc   *tls.Conn
 }
 
 var _ stream = (*tlsSock)(nil)
@@ -37,7 +36,7 @@ func (c *Conn) handshake() error {
 	}
 	c.sock.afterHandshake()
 	c.mu.Lock()
-	c.tls = &tlsSock{sock: c.sock, tc: tc, state: tc.ConnectionState()}
+	c.tls = &tlsSock{sock: c.sock, tc: tc}
 	c.mu.Unlock()
 	return nil
 }
