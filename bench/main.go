@@ -20,6 +20,7 @@ func benchmarks() []benchmark {
 	return []benchmark{
 		{"echo", "echo: server CPU per message and latency", runEcho},
 		{"block", "echo while some requests block: latency of the others", runBlock},
+		{"idle", "memory of connections that wait", runIdle},
 	}
 }
 

@@ -22,6 +22,7 @@ type serverOptions struct {
 	pause   time.Duration // how long marked requests block
 	tls     bool
 	profile string // file for a CPU profile
+	heap    string // file for a heap profile, written at SIGUSR1
 }
 
 // peers are the servers by name. The first ones speak echo, the others RESP.
@@ -49,6 +50,9 @@ func goServer(name string, flags ...string) func(context.Context, serverOptions)
 		argv = append(argv, fmt.Sprint("-tls=", o.tls), fmt.Sprint("-pause=", o.pause))
 		if o.profile != "" {
 			argv = append(argv, "-cpuprofile="+o.profile)
+		}
+		if o.heap != "" {
+			argv = append(argv, "-memprofile="+o.heap)
 		}
 		return start(ctx, o.cpu, argv...)
 	}

@@ -9,12 +9,14 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"flag"
 	"fmt"
 	"math/big"
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -27,6 +29,7 @@ type Flags struct {
 	TLS     bool
 	Engine  string // Spate only
 	profile string
+	heap    string
 }
 
 // ParseFlags reads the command line, and starts the profile if one is asked
@@ -38,6 +41,7 @@ func ParseFlags() Flags {
 	flag.BoolVar(&f.TLS, "tls", false, "speak TLS, with a certificate made for the occasion")
 	flag.StringVar(&f.Engine, "engine", "", "Spate's driver: epoll or net")
 	flag.StringVar(&f.profile, "cpuprofile", "", "file for a CPU profile, written at SIGTERM")
+	flag.StringVar(&f.heap, "memprofile", "", "file for a heap profile, written at SIGUSR1")
 	flag.Parse()
 	return f
 }
@@ -47,6 +51,10 @@ func ParseFlags() Flags {
 func (f Flags) Stop() <-chan struct{} {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	if f.heap != "" {
+		signal.Notify(signals, syscall.SIGUSR1)
+		runtime.MemProfileRate = 512 // nearly every allocation
+	}
 	if f.profile != "" {
 		if out, err := os.Create(f.profile); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -56,16 +64,40 @@ func (f Flags) Stop() <-chan struct{} {
 	}
 	stop := make(chan struct{})
 	go func() {
-		<-signals
+		for s := range signals {
+			if s != syscall.SIGUSR1 {
+				break
+			}
+			f.writeHeap()
+		}
 		pprof.StopCPUProfile()
 		close(stop)
 	}()
 	return stop
 }
 
+// writeHeap writes what is live, and says what the runtime holds.
+func (f Flags) writeHeap() {
+	out, err := os.Create(f.heap)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return
+	}
+	defer out.Close()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	fmt.Fprintf(os.Stderr, "heap %d KiB with garbage, %d KiB without; stacks %d KiB; %d goroutines\n",
+		before.HeapAlloc>>10, after.HeapAlloc>>10, after.StackInuse>>10, runtime.NumGoroutine())
+	if err := pprof.WriteHeapProfile(out); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+}
+
 // Stopped returns nil for the error that a closed listener gives.
 func (f Flags) Stopped(err error) error {
-	if ne, ok := err.(*net.OpError); ok && ne.Err.Error() == net.ErrClosed.Error() {
+	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err
