@@ -43,11 +43,8 @@ const (
 	phaseClosed
 )
 
-// Errors of the life of an App.
-var (
-	// ErrRun is returned by a second Run, and by Run after Close.
-	ErrRun = errors.New("the app has been run or closed already: make a new one")
-)
+// ErrRun is returned by a second Run, by Run after Close, and by Listen after either.
+var ErrRun = errors.New("the app has been run or closed already: make a new one")
 
 // errDraining is what /readyz says while the server drains.
 var errDraining = errors.New("draining: the server is shutting down")
@@ -120,20 +117,19 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	var doors task.Scope
 	base := task.WithRegistry(context.WithoutCancel(ctx), &a.tasks)
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	broken := make(chan error, len(sockets)) // http listeners that fail
 	for _, s := range sockets {
-		if err := a.serve(base, &doors, s, stop); err != nil {
-			stop(err)
+		if err = a.serve(base, &doors, s, broken); err != nil {
 			break
 		}
 	}
-	<-ctx.Done()
-	var failed error
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
-		failed = cause
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-broken:
+		}
 	}
-	return errors.Join(failed, a.drain(&doors))
+	return errors.Join(err, a.drain(&doors))
 }
 
 // begin takes what Run serves, once.
@@ -150,14 +146,13 @@ func (a *App) begin() ([]*socket, error) {
 	return a.sockets, nil
 }
 
-// serve starts serving one socket. A failure of an http listener later on ends
-// the run through stop.
-func (a *App) serve(ctx context.Context, doors *task.Scope, s *socket, stop context.CancelCauseFunc) error {
+// serve starts serving one socket.
+func (a *App) serve(ctx context.Context, doors *task.Scope, s *socket, broken chan<- error) error {
 	if s.at.protocol == "http" {
 		doors.Go(ctx, "listener "+s.name, func(context.Context) error {
 			err := a.door.Serve(s.ln, httpapi.ServeOptions{Name: s.name, TLS: s.tls})
 			if err != nil {
-				stop(err)
+				broken <- err
 			}
 			return nil
 		})
@@ -177,8 +172,11 @@ func (a *App) drain(doors *task.Scope) error {
 	a.opts.Logger.Info("draining", "connections", a.engine.Stats().Connections, "timeout", a.opts.DrainTimeout)
 	err := errors.Join(a.engine.Shutdown(ctx), a.door.Shutdown(ctx), doors.Wait(), a.auth.Close())
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.phase = phaseClosed
-	a.mu.Unlock()
+	for _, s := range a.sockets {
+		_ = s.ln.Close() // those that were not served yet; the others are closed
+	}
 	if err != nil {
 		return err
 	}
