@@ -276,6 +276,9 @@ func TestMetrics(t *testing.T) {
 	ask(t, c, "PING")
 	ask(t, c, "NOSUCH")
 	status, body := get(t, web, "/metrics")
+	for start := time.Now(); !strings.Contains(body, "spate_resp_unknown_total 1") && time.Since(start) < patience; {
+		status, body = get(t, web, "/metrics") // a batch is counted once it has been answered
+	}
 	if status != http.StatusOK {
 		t.Fatal(status, body)
 	}
