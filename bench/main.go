@@ -21,6 +21,7 @@ func benchmarks() []benchmark {
 		{"echo", "echo: server CPU per message and latency", runEcho},
 		{"block", "echo while some requests block: latency of the others", runBlock},
 		{"idle", "memory of connections that wait", runIdle},
+		{"resp", "redis-benchmark against Spate and Redis", runRESP},
 	}
 }
 

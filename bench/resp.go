@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spate-io/spate/internal/load"
+)
+
+// respRun is what runRESP is asked for.
+type respRun struct {
+	settings
+	clients   int
+	pipelines numbers
+	tests     list
+}
+
+// A replied is one run of redis-benchmark.
+type replied struct {
+	rate, cpu, p50, p99 float64
+}
+
+// respTests are the arguments of redis-benchmark by the name of the test.
+func respTests() map[string][]string {
+	return map[string][]string{
+		"ping_inline": {"-t", "ping_inline"},
+		"ping_mbulk":  {"-t", "ping_mbulk"},
+		"echo":        {"ECHO", "hello"},
+		"publish":     {"PUBLISH", "channel", "hello"},
+	}
+}
+
+func runRESP(ctx context.Context, args []string) error {
+	r := respRun{pipelines: numbers{1, 16, 64}, tests: list{"ping_inline", "ping_mbulk", "echo", "publish"}}
+	f := newFlags("resp", &r.settings, "spate-resp", "redis")
+	f.IntVar(&r.clients, "conns", 50, "connections (redis-benchmark -c)")
+	f.Var(&r.pipelines, "pipelines", "commands under way on each connection (redis-benchmark -P)")
+	f.Var(&r.tests, "tests", "tests, separated by commas")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	for _, test := range r.tests {
+		if respTests()[test] == nil {
+			return fmt.Errorf("no test is called %q; there are %s", test, "ping_inline, ping_mbulk, echo, publish")
+		}
+	}
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	fmt.Printf("\nredis-benchmark -c %d: medians of %d rounds of about %v\n\n", r.clients, r.rounds, r.duration())
+	var t table
+	t.add("test", "-P", "peer", "requests/s", "server busy", "CPU per request", "p50", "p99",
+		r.peers[0]+" ÷ it: requests/s", "requests per CPU second")
+	for _, pipeline := range r.pipelines {
+		for _, test := range r.tests {
+			got, err := inTurns(&r.settings, func(name string, _ int) (replied, error) {
+				return r.measure(ctx, name, test, pipeline)
+			})
+			if err != nil {
+				return err
+			}
+			r.add(&t, test, pipeline, got)
+		}
+	}
+	fmt.Print(&t)
+	return nil
+}
+
+// requests is how many requests take about as long as is asked for, at the
+// rates that one core for the server and one for redis-benchmark gave here.
+func (r *respRun) requests(pipeline int) int {
+	return int(min(75_000*float64(pipeline), 2_500_000) * r.seconds)
+}
+
+// measure starts a server and has redis-benchmark load it.
+func (r *respRun) measure(ctx context.Context, name, test string, pipeline int) (m replied, err error) {
+	s, err := peers()[name].start(ctx, serverOptions{cpu: r.serverCPU})
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	_, port, err := net.SplitHostPort(s.address)
+	if err != nil {
+		return m, err
+	}
+	run := func(n int) ([]byte, error) {
+		argv := []string{"-p", port, "-c", fmt.Sprint(r.clients), "-P", fmt.Sprint(pipeline), "-n", fmt.Sprint(n), "--csv"}
+		return exec.CommandContext(ctx, "redis-benchmark", append(argv, respTests()[test]...)...).Output()
+	}
+	n := r.requests(pipeline)
+	if _, err := run(max(n/10, 1)); err != nil {
+		return m, fmt.Errorf("warming up with redis-benchmark (Debian package redis-tools): %w", err)
+	}
+	before, err := load.CPUTime(s.pid)
+	if err != nil {
+		return m, err
+	}
+	out, err := run(n)
+	if err != nil {
+		return m, fmt.Errorf("running redis-benchmark: %w", err)
+	}
+	after, err := load.CPUTime(s.pid)
+	if err != nil {
+		return m, err
+	}
+	m, err = parseRedisBenchmark(string(out))
+	m.cpu = float64(after-before) / float64(n)
+	r.note("%-12s -P %-3d %-11s %.0f/s, %v CPU, p99 %v", name, pipeline, test, m.rate,
+		load.Round(time.Duration(m.cpu)), load.Round(time.Duration(m.p99)))
+	return m, err
+}
+
+// parseRedisBenchmark reads the only line of figures of redis-benchmark --csv.
+func parseRedisBenchmark(out string) (replied, error) {
+	rows, err := csv.NewReader(strings.NewReader(out)).ReadAll()
+	if err != nil || len(rows) != 2 {
+		return replied{}, fmt.Errorf("redis-benchmark printed %q, which is not a heading and a line of figures: %w", out, err)
+	}
+	var m replied
+	for i, heading := range rows[0] {
+		var to *float64
+		unit := float64(time.Millisecond)
+		switch heading {
+		case "rps":
+			to, unit = &m.rate, 1
+		case "p50_latency_ms":
+			to = &m.p50
+		case "p99_latency_ms":
+			to = &m.p99
+		default:
+			continue
+		}
+		v, err := strconv.ParseFloat(rows[1][i], 64)
+		if err != nil {
+			return m, fmt.Errorf("redis-benchmark printed %q as %s: %w", rows[1][i], heading, err)
+		}
+		*to = v * unit
+	}
+	if m.rate == 0 {
+		return m, fmt.Errorf("redis-benchmark printed no rate in %q", out)
+	}
+	return m, nil
+}
+
+func (r *respRun) add(t *table, test string, pipeline int, got map[string][]replied) {
+	rate := func(m replied) float64 { return m.rate }
+	cpu := func(m replied) float64 { return m.cpu }
+	first := got[r.peers[0]]
+	for _, name := range r.peers {
+		all := got[name]
+		t.add(test, pipeline, name, fmt.Sprintf("%.0f", median(column(all, rate))),
+			fmt.Sprintf("%.0f %%", median(column(all, func(m replied) float64 { return m.cpu * m.rate / 1e7 }))),
+			time.Duration(median(column(all, cpu))),
+			time.Duration(median(column(all, func(m replied) float64 { return m.p50 }))),
+			time.Duration(median(column(all, func(m replied) float64 { return m.p99 }))),
+			ratio(column(first, rate), column(all, rate)), ratio(column(all, cpu), column(first, cpu)))
+	}
+}
