@@ -22,6 +22,7 @@ func benchmarks() []benchmark {
 		{"block", "echo while some requests block: latency of the others", runBlock},
 		{"idle", "memory of connections that wait", runIdle},
 		{"resp", "redis-benchmark against Spate and Redis", runRESP},
+		{"fanout", "one publisher and many subscribers, Spate and Redis", runFanout},
 	}
 }
 

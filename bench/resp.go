@@ -60,8 +60,8 @@ func runRESP(ctx context.Context, args []string) error {
 		r.peers[0]+" ÷ it: requests/s", "requests per CPU second")
 	for _, pipeline := range r.pipelines {
 		for _, test := range r.tests {
-			got, err := inTurns(&r.settings, func(name string, _ int) (replied, error) {
-				return r.measure(ctx, name, test, pipeline)
+			got, err := inTurns(&r.settings, func(name string, round int) (replied, error) {
+				return r.measure(ctx, name, test, pipeline, round)
 			})
 			if err != nil {
 				return err
@@ -80,7 +80,7 @@ func (r *respRun) requests(pipeline int) int {
 }
 
 // measure starts a server and has redis-benchmark load it.
-func (r *respRun) measure(ctx context.Context, name, test string, pipeline int) (m replied, err error) {
+func (r *respRun) measure(ctx context.Context, name, test string, pipeline, round int) (m replied, err error) {
 	s, err := peers()[name].start(ctx, serverOptions{cpu: r.serverCPU})
 	if err != nil {
 		return m, err
@@ -102,8 +102,13 @@ func (r *respRun) measure(ctx context.Context, name, test string, pipeline int) 
 	if err != nil {
 		return m, err
 	}
-	out, err := run(n)
+	_, perf := r.profilePaths(fmt.Sprintf("%s-%s-%d-%d", test, name, pipeline, round))
+	recorded, err := record(ctx, s.pid, perf, r.duration())
 	if err != nil {
+		return m, err
+	}
+	out, err := run(n)
+	if err := errors.Join(err, recorded()); err != nil {
 		return m, fmt.Errorf("running redis-benchmark: %w", err)
 	}
 	after, err := load.CPUTime(s.pid)

@@ -14,3 +14,7 @@ const pollable = false
 func runPoll(context.Context, *Options, []net.Conn, *meter) error {
 	return errors.ErrUnsupported
 }
+
+func runFanout(context.Context, *FanoutOptions, []net.Conn) (*FanoutResult, error) {
+	return nil, errors.ErrUnsupported
+}
