@@ -14,6 +14,9 @@ import (
 // maxDepth bounds the nesting of a configuration. The deepest key has 6 levels.
 const maxDepth = 32
 
+// maxKey is how much of an unknown key is compared with those that exist.
+const maxKey = 64
+
 // A decoder writes YAML into a Config, on top of what is there, and collects
 // everything that is wrong. It is stricter than package yaml: a key that does
 // not exist, or is there twice, is an error, and each error names file, line and key.
@@ -45,7 +48,6 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		// "key:" with nothing behind it leaves the default.
 	case v.Type() == reflect.TypeFor[Listener]() && n.Kind == yaml.ScalarNode:
 		v.Set(reflect.ValueOf(Listener{URL: n.Value}))
-		d.origins[path] = d.where(n.Line)
 	case isLeaf(v.Type()):
 		d.leaf(n, v, path)
 	case v.Kind() == reflect.Struct:
@@ -80,7 +82,6 @@ func (d *decoder) pairs(n *yaml.Node, path string, fn func(name string, k, value
 }
 
 func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
-	d.origins[path] = d.where(n.Line)
 	keys := keysOf(v.Type())
 	d.pairs(n, path, func(name string, k, value *yaml.Node) {
 		for _, known := range keys {
@@ -95,7 +96,6 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 }
 
 func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
-	d.origins[path] = d.where(n.Line)
 	m := reflect.MakeMap(v.Type())
 	d.pairs(n, path, func(name string, k, value *yaml.Node) {
 		d.origins[join(path, name)] = d.where(k.Line)
@@ -111,7 +111,10 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path string) {
 		d.failf(n, path, "expected a list, found %s", kindOf(n))
 		return
 	}
-	d.origins[path] = d.where(n.Line)
+	if len(n.Content) == 0 {
+		v.SetZero()
+		return
+	}
 	s := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 	for i, item := range n.Content {
 		at := fmt.Sprintf("%s[%d]", path, i)
@@ -127,7 +130,6 @@ func (d *decoder) leaf(n *yaml.Node, v reflect.Value, path string) {
 		d.failf(n, path, "expected a single value, found %s", kindOf(n))
 		return
 	}
-	d.origins[path] = d.where(n.Line)
 	if err := setLeaf(v, n.Value, mayBeNone(path)); err != nil {
 		d.failf(n, path, "%v", err)
 	}
@@ -201,6 +203,7 @@ func kindOf(n *yaml.Node) string {
 
 // suggest names the key that was probably meant.
 func suggest(name string, keys []key) string {
+	name = name[:min(len(name), maxKey)]
 	best, closest := 3, "" // more than two changes are another word
 	names := make([]string, 0, len(keys))
 	for _, k := range keys {
@@ -215,22 +218,28 @@ func suggest(name string, keys []key) string {
 	return "; known here: " + strings.Join(names, ", ")
 }
 
-// distance is how many letters differ between two words (Levenshtein).
+// distance is how many letters differ between two words, two that are swapped
+// counting once (optimal string alignment).
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
 			}
-			diagonal, row[j+1] = row[j+1], cost
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
 		}
 	}
-	return row[len(b)]
+	return rows[len(a)][len(b)]
 }

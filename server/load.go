@@ -77,6 +77,11 @@ func (s *Settings) readFile(path string) []error {
 	if err != nil {
 		return []error{err}
 	}
+	return s.readText(path, text)
+}
+
+// readText takes what the text of a file says.
+func (s *Settings) readText(path string, text []byte) []error {
 	where := func(line int) string { return path + ":" + strconv.Itoa(line) }
 	docs := yaml.NewDecoder(bytes.NewReader(text))
 	var doc, more yaml.Node
@@ -164,6 +169,7 @@ func notKeys() []string { return []string{ConfigVariable} }
 func (s *Settings) set(path, from string, values []string) []error {
 	v := field(reflect.ValueOf(&s.Config).Elem(), path)
 	d := s.decoder(func(int) string { return from })
+	s.origins[path] = from
 	last := values[len(values)-1]
 	n := &yaml.Node{Kind: yaml.ScalarNode, Value: last}
 	switch {

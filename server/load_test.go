@@ -1,0 +1,200 @@
+package server
+
+import (
+	"bytes"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// file writes a configuration and returns its path.
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "spate.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Each thing that can be wrong in a file is reported with its place, its key and what to do.
+func TestFilesThatAreWrong(t *testing.T) {
+	for _, test := range []struct {
+		name, text string
+		want       []string // each line of the error, after the path of the file
+	}{
+		{"an unknown key", "limits:\n  conections: 5\n", []string{":2: limits.conections: unknown key; did you mean connections?"}},
+		{"a key that is like none", "log:\n  colour: red\n", []string{":2: log.colour: unknown key; known here: level, format"}},
+		{"an unknown key in a list", "listen:\n  - url: echo://127.0.0.1:0\n    tsl: {}\n", []string{":3: listen[0].tsl: unknown key; did you mean tls?"}},
+		{"a key twice", "engine: net\nengine: net\n", []string{":2: engine: is there already, in line 1; give each key once"}},
+		{"not a number", "limits:\n  connections: many\n", []string{`:2: limits.connections: "many" is not a whole number from 0 up, such as 1000 or 64KiB`}},
+		{"a negative number", "limits:\n  connections: -1\n", []string{`:2: limits.connections: "-1" is not a whole number from 0 up, such as 1000 or 64KiB`}},
+		{"a number that overflows", "limits:\n  buffered_total: 9999999999GiB\n", []string{`:2: limits.buffered_total: "9999999999GiB" is not a whole number from 0 up, such as 1000 or 64KiB`}},
+		{"none where there must be a limit", "http:\n  limits:\n    connections: none\n", []string{`:3: http.limits.connections: "none" is not a whole number from 0 up, such as 1000 or 64KiB`}},
+		{"a duration without a unit", "drain_timeout: 10\n", []string{`:1: drain_timeout: "10" is not a duration: write a number and a unit, such as 500ms, 10s or 5m`}},
+		{"not a truth", "http: {pprof: yes}\n", []string{`:1: http.pprof: "yes" is not true or false`}},
+		{"a word for a list", "http:\n  hosts: a\n", []string{`:2: http.hosts: expected a list, found "a"`}},
+		{"a list for a word", "engine: [net]\n", []string{":1: engine: expected a single value, found a list"}},
+		{"a word for keys", "limits: 5\n", []string{`:1: limits: expected keys and values, found "5"`}},
+		{"not YAML", "listen: [\n", []string{":1: not YAML: did not find expected node content"}},
+		{"two documents", "engine: net\n---\nengine: net\n", []string{":2: a second document begins here; a configuration is one document"}},
+		{"aliases", "tls: &a {cert: x}\n", []string{":1: tls: anchors and aliases are not supported: write the value out"}},
+		{"a listener that is none", "listen: [redis://127.0.0.1:1]\n", []string{`:1: listen[0]: "redis://127.0.0.1:1" is not a listener: the protocol "redis" is not known; echo, resp and http are`}},
+		{"no listeners", "listen: []\n", []string{":1: listen: is empty: a server that listens to nothing does nothing"}},
+		{"a listener for strangers", "listen:\n  - http://0.0.0.0:80\n", []string{
+			":2: listen[0]: refusing to listen on http://0.0.0.0:80: it is reachable from other machines without authentication; " +
+				"configure auth (users, tokens or certificates, and roles), or listen on 127.0.0.1"}},
+		{"TLS without a certificate", "listen: [resp+tls://127.0.0.1:0]\n", []string{":1: listen[0]: resp+tls://127.0.0.1:0 needs a certificate: set tls.cert and tls.key"}},
+		{"a certificate that is not there", "tls:\n  cert: /nowhere\n  key: /nowhere\n", []string{
+			":1: tls: loading the certificate /nowhere with the key /nowhere: open /nowhere: no such file or directory"}},
+		{"an engine that does not exist", "engine: kqueue\n", []string{`:1: engine: "kqueue" is not one of epoll and net`}},
+		{"a level that does not exist", "log: {level: loud}\n", []string{`:1: log.level: "loud" is not one of debug, info, warn and error`}},
+		{"auth without roles", "auth:\n  users:\n    - name: anna\n      password: secret\n", []string{
+			":1: auth.roles: there is no role", ":4: auth.users[0].password: is not an argon2id or bcrypt hash; make one with: spate hash-password"}},
+		{"a limit that lets nobody in", "limits:\n  connections: 0\n", []string{":2: limits.connections: 0 would let nobody in"}},
+		{"several things", "engine: kqueue\nlog: {format: xml}\n", []string{
+			`:1: engine: "kqueue" is not one of epoll and net`, `:2: log.format: "xml" is not one of auto, text and json`}},
+		{"several things that are no keys", "enjin: net\nlistn: []\n", []string{
+			":1: enjin: unknown key; did you mean engine?", ":2: listn: unknown key; did you mean listen?"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := file(t, test.text)
+			_, err := Load(Sources{File: path})
+			if err == nil {
+				t.Fatal("no error")
+			}
+			lines := strings.Split(err.Error(), "\n")
+			if len(lines) != len(test.want) {
+				t.Fatalf("%d errors, want %d:\n%v", len(lines), len(test.want), err)
+			}
+			for i, want := range test.want {
+				if got := strings.TrimPrefix(lines[i], path); !strings.HasPrefix(got, want) {
+					t.Errorf("got  %s\nwant %s", got, want)
+				}
+			}
+			if strings.Contains(err.Error(), "secret") {
+				t.Errorf("a secret is shown: %v", err)
+			}
+		})
+	}
+}
+
+// Later sources win, key by key, and a list replaces a list.
+func TestSources(t *testing.T) {
+	path := file(t, "engine: net\ndrain_timeout: 1s\nlisten: [echo://127.0.0.1:1]\nlimits: {connections: 10, idle_timeout: 5m, buffered: 64KiB}\n")
+	got, err := Load(Sources{
+		File:    path,
+		Environ: []string{"HOME=/", "SPATE_DRAIN_TIMEOUT=2s", "SPATE_LIMITS_CONNECTIONS=20", "SPATE_LISTEN=echo://127.0.0.1:2, echo://127.0.0.1:3", "SPATE_SERVICE_HOST=10.0.0.1", "SPATE_PORT_6379_TCP_ADDR=x", "SPATE_CONFIG=y"},
+		Flags: []Flag{
+			{Name: "--drain-timeout", Key: "drain_timeout", Values: []string{"3s"}},
+			{Name: "--listen", Key: "listen", Values: []string{"echo://127.0.0.1:4", "echo://127.0.0.1:5"}},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Engine, want.DrainTimeout = "net", 3*time.Second
+	want.Listen = []Listener{{URL: "echo://127.0.0.1:4"}, {URL: "echo://127.0.0.1:5"}}
+	want.Limits.Connections, want.Limits.IdleTimeout, want.Limits.Buffered = 20, 5*time.Minute, 64<<10
+	if !reflect.DeepEqual(got.Config, want) {
+		t.Errorf("got  %+v\nwant %+v", got.Config, want)
+	}
+	for key, from := range map[string]string{
+		"engine": path + ":1", "drain_timeout": "--drain-timeout", "limits.connections": "SPATE_LIMITS_CONNECTIONS", "listen[1]": "--listen",
+	} {
+		if got.origins[key] != from {
+			t.Errorf("%s comes from %q, want %q", key, got.origins[key], from)
+		}
+	}
+}
+
+func TestVariablesThatAreWrong(t *testing.T) {
+	for entry, want := range map[string]string{
+		"SPATE_LIMIT_CONNECTIONS=5":    "SPATE_LIMIT_CONNECTIONS: no key of the configuration has this name; see docs/config.md",
+		"SPATE_LIMITS_CONNECTIONS=x":   `SPATE_LIMITS_CONNECTIONS: limits.connections: "x" is not a whole number from 0 up, such as 1000 or 64KiB`,
+		"SPATE_AUTH_ROLES={a: ":        "SPATE_AUTH_ROLES: auth.roles: not YAML: ",
+		"SPATE_AUTH_ROLES={a: {b: 1}}": "SPATE_AUTH_ROLES: auth.roles.a.b: unknown key; known here: publish, subscribe, admin",
+		"SPATE_AUTH_ROLES=a":           `SPATE_AUTH_ROLES: auth.roles: expected keys and values, found "a"`,
+	} {
+		if _, err := Load(Sources{Environ: []string{entry}}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v\nwant %s", entry, err, want)
+		}
+	}
+	s, err := Load(Sources{Environ: []string{"SPATE_AUTH_ROLES={a: {subscribe: [news]}}", "SPATE_HTTP_HOSTS=a,b"}})
+	if err != nil || !slices.Equal(s.Auth.Roles["a"].Subscribe, []string{"news"}) || !slices.Equal(s.HTTP.Hosts, []string{"a", "b"}) {
+		t.Errorf("%v %+v", err, s)
+	}
+}
+
+// What Print prints is the configuration again.
+func TestPrintRoundTrip(t *testing.T) {
+	s, err := Load(Sources{File: file(t, `
+listen:
+  - url: echo://0.0.0.0:1
+    insecure: true
+  - resp://127.0.0.1:2
+log: {level: debug}
+limits: {accept_rate: 5, per_address: none}
+auth:
+  tries: {burst: 7}
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var printed bytes.Buffer
+	if err := s.Print(&printed); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Load(Sources{File: file(t, printed.String())})
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, printed.String())
+	}
+	if !reflect.DeepEqual(s.Config, again.Config) {
+		t.Errorf("got  %+v\nwant %+v", again.Config, s.Config)
+	}
+}
+
+// A secret is *** wherever a configuration is shown.
+func TestPrintHidesSecrets(t *testing.T) {
+	s := &Settings{Config: Default(), origins: map[string]string{}}
+	s.Auth.Users = append(s.Auth.Users, user("anna", "$2a$10$abc"))
+	var printed bytes.Buffer
+	if err := s.Print(&printed); err != nil {
+		t.Fatal(err)
+	}
+	if text := printed.String(); strings.Contains(text, "$2a$") || !strings.Contains(text, "password: '***'") {
+		t.Error(text)
+	}
+}
+
+func TestSnake(t *testing.T) {
+	for name, want := range map[string]string{"PerAddress": "per_address", "HTTP": "http", "IdleTimeout": "idle_timeout", "KeysURL": "keys_url", "RESPLimits": "resp_limits"} {
+		if got := snake(name); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	for _, text := range slices.Sorted(maps.Keys(map[string]bool{
+		"listen: [echo://127.0.0.1:0]\n": true, "auth: {roles: {a: {publish: ['#']}}}": true, "limits: {connections: none}": true,
+		"a: &a [*a]": true, "? [x]\n: y": true, "- - - -": true, "http: {limits: {header: 1GiB}}": true,
+	})) {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s := &Settings{Config: Default(), origins: map[string]string{}}
+		errs := s.readText("f", []byte(text))
+		for _, err := range errs {
+			if !strings.HasPrefix(err.Error(), "f") {
+				t.Errorf("an error without its place: %v", err)
+			}
+		}
+	})
+}
