@@ -39,8 +39,21 @@ func main() {
 	}
 }
 
+// runAll runs every benchmark with the flags that all of them have.
+func runAll(ctx context.Context, args []string) error {
+	for _, b := range benchmarks() {
+		if err := b.run(ctx, args); err != nil {
+			return fmt.Errorf("%s: %w", b.name, err)
+		}
+	}
+	return runIdle(ctx, append([]string{"-tls"}, args...))
+}
+
 // run finds the benchmark that the first argument names.
 func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == "all" {
+		return runAll(ctx, args[1:])
+	}
 	if len(args) > 0 {
 		for _, b := range benchmarks() {
 			if b.name == args[0] {
@@ -52,5 +65,6 @@ func run(ctx context.Context, args []string) error {
 	for _, b := range benchmarks() {
 		fmt.Fprintf(os.Stderr, "  %-8s %s\n", b.name, b.what)
 	}
+	fmt.Fprintln(os.Stderr, "  all      every one of them, with the flags that they share")
 	return flag.ErrHelp
 }

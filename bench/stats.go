@@ -70,7 +70,7 @@ func (t *table) String() string {
 	for i, row := range t.rows {
 		fmt.Fprintf(w, "| %s |\n", strings.Join(row, "\t| "))
 		if i == 0 {
-			fmt.Fprintf(w, "|%s\n", strings.Repeat("---|", len(row)))
+			fmt.Fprintf(w, "|%s---|\n", strings.Repeat("---\t|", len(row)-1))
 		}
 	}
 	_ = w.Flush()
