@@ -241,7 +241,7 @@ func TestDifferentialRandom(t *testing.T) {
 	eachDriver(t, func(t *testing.T, driver string) {
 		s := serveUnix(t, driver, resp.Options{})
 		ours := &side{network: "unix", addr: s.listener.Addr().String()}
-		for round := range uint64(60) {
+		for round := range uint64(30) {
 			sc := randomScript(rand.New(rand.NewPCG(*seed, round)))
 			compare(t, fmt.Sprintf("Spate, seed %d, round %d,", *seed, round), quoted(ours.play(t, sc)), sc, quoted(live.play(t, sc)))
 		}

@@ -119,24 +119,31 @@ func (r *Request) allowed(state uint32) bool {
 	return true
 }
 
-// settle makes a reply of what a command returned, if that and what it replied are not a reply already. It returns
-// what ends the connection.
+// settle makes a reply of what a command returned, if what it replied is not a reply already. It returns what ends the
+// connection.
 func (r *Request) settle(err error) error {
-	var closing *engine.CloseError
-	var text Error
-	switch {
-	case errors.As(err, &closing):
-		return err
-	case errors.As(err, &text):
-		r.fail(string(text))
-	case err != nil:
-		r.fail("ERR " + err.Error())
-	case len(r.out) == r.mark:
+	if err != nil {
+		return r.refuse(err)
+	}
+	if len(r.out) == r.mark && r.want == 1 {
 		r.OK()
-	default:
-		r.proto.log.Error("a command made no proper reply; the client got an error in its place",
-			slog.String("command", r.cmd.full), slog.Int("elements_missing", r.want))
-		r.fail("ERR internal error: the reply of '" + r.cmd.full + "' has the wrong number of elements")
+		return nil
+	}
+	r.proto.log.Error("a command made no proper reply; the client got an error in its place",
+		slog.String("command", r.cmd.full), slog.Int("elements_missing", r.want))
+	r.fail("ERR internal error: the reply of '" + r.cmd.full + "' has the wrong number of elements")
+	return nil
+}
+
+// refuse makes a reply of an error, unless it ends the connection.
+func (r *Request) refuse(err error) error {
+	if _, ok := errors.AsType[*engine.CloseError](err); ok {
+		return err
+	}
+	if text, ok := errors.AsType[Error](err); ok {
+		r.fail(string(text))
+	} else {
+		r.fail("ERR " + err.Error())
 	}
 	return nil
 }

@@ -183,9 +183,10 @@ func (c *client) wantReply(want string) {
 	}
 }
 
-// rest reads until the server closes.
+// rest reads until the server closes, and closes too.
 func (c *client) rest() string {
 	c.t.Helper()
+	defer c.Close()
 	got, err := io.ReadAll(c.in)
 	if err != nil && !isReset(err) {
 		c.t.Fatalf("the server did not close: %v", err)
