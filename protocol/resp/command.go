@@ -31,11 +31,12 @@ type Flags uint16
 
 // The flags. Those without a comment of their own are only shown by COMMAND.
 const (
-	Admin   Flags = 1 << iota // needs the right to administer, once authentication is configured
-	Guest                     // may be used before authentication
-	PubSub                    // belongs to publishing and subscribing
-	Fast                      // takes constant time; only shown
-	Anytime                   // may be used by a subscriber that speaks version 2
+	Admin    Flags = 1 << iota // needs the right to administer, once authentication is configured
+	Guest                      // may be used before authentication
+	PubSub                     // belongs to publishing and subscribing
+	Fast                       // takes constant time; only shown
+	Anytime                    // may be used by a subscriber that speaks version 2
+	Blocking                   // may wait for long: replies to the requests before it are sent first
 	noScript
 	loading
 	stale

@@ -12,7 +12,7 @@ var flagNames = []struct {
 	flag Flags
 	name string
 }{
-	{Admin, "admin"}, {PubSub, "pubsub"}, {noScript, "noscript"}, {loading, "loading"}, {stale, "stale"}, {Fast, "fast"},
+	{Admin, "admin"}, {PubSub, "pubsub"}, {noScript, "noscript"}, {loading, "loading"}, {stale, "stale"}, {Blocking, "blocking"}, {Fast, "fast"},
 	{Guest, "no_auth"}, {allowBusy, "allow_busy"},
 }
 

@@ -26,6 +26,9 @@ func (r *Request) run() error {
 	if r.sess.last.Load() != r.cmd.number {
 		r.sess.last.Store(r.cmd.number)
 	}
+	if r.cmd.Flags&Blocking != 0 {
+		_ = r.flush() // a command that waits on a broken connection is told by its context
+	}
 	r.tally.commands++
 	var err error
 	if r.proto.tracer != nil {

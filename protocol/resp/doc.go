@@ -19,7 +19,8 @@
 //	}}
 //
 // Run may block as long as it likes. Requests of one connection run in order and one at a time, also those that were
-// sent in one pipeline, so a request waits for the ones before it; other connections do not. The arguments and the Request
+// sent in one pipeline, so a request waits for the ones before it; other connections do not. Replies of one pipeline leave
+// together; a command with the flag [Blocking] lets those before it go first. The arguments and the Request
 // are good until Run returns. A reply that lacks elements, or has too many, is replaced by an error, since the client would
 // otherwise take the following replies for parts of it. A panic ends the connection, after the replies before it are sent.
 //
