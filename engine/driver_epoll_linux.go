@@ -82,17 +82,17 @@ func (d *epollDriver) adopt(l *Listener, fd int, remote netip.AddrPort) {
 		c.mu.Unlock()
 		return
 	}
-	c.loop.push(job{c, jobTurn})
+	c.loop.pushTurn(c)
 }
 
 func (d *epollDriver) wake(c *Conn) {
 	ec := epollOf(c)
-	ec.loop.push(job{ec, jobTurn})
+	ec.loop.pushTurn(ec)
 }
 
 func (d *epollDriver) scheduleFlush(c *Conn) {
 	ec := epollOf(c)
-	ec.loop.push(job{ec, jobFlush})
+	ec.loop.pushFlush(ec)
 }
 
 func epollOf(c *Conn) *epollConn { return c.sock.(*epollConn) }

@@ -78,10 +78,12 @@ const (
 	turnReads = 4
 	// eventsPerPoll is the number of events that one epoll_wait returns.
 	eventsPerPoll = 256
-	// jobsPerPoll is the number of jobs after which the sockets are polled
-	// although jobs are left: replies to one connection then do not wait for
-	// a fan-out to thousands of others.
-	jobsPerPoll = 64
+	// turnsPerPoll is the number of turns after which a worker looks at the
+	// sockets again, and may come to the flushes, although turns are left.
+	turnsPerPoll = 512
+	// flushesPerPoll is the same for flushes: replies to one connection do not
+	// wait for a fan-out to thousands of others.
+	flushesPerPoll = 64
 	// lingerBytes is how much a closing connection may still send before it
 	// is cut off.
 	lingerBytes = 1 << 20

@@ -8,15 +8,20 @@ import (
 	"syscall"
 )
 
-// A loop is an epoll instance, a queue of jobs, and the workers that take from
-// it. Any worker polls the sockets when it finds the queue empty, and one that
-// finds another polling ends: there are as many as handlers are blocked, and
-// about two more.
+// A loop is an epoll instance, two queues of jobs, and the workers that take
+// from them. Any worker polls the sockets when it finds no job, and one that
+// finds another waiting for them ends: there are as many workers as handlers
+// are blocked, and about two more.
 //
-// A job may block, so before a worker runs one it makes sure that another
-// worker is free to go on with the queue and the sockets, and starts one if
-// not. While nothing blocks that costs one goroutine switch for a batch of
-// events instead of one for each connection.
+// A job may block, so before a worker runs one it makes sure that another is
+// free to go on with the queues and the sockets, and starts one if not. While
+// nothing blocks that costs one goroutine switch for a batch of events instead
+// of one for each connection.
+//
+// Requests come before output that others have pushed, and the sockets are
+// looked at again after flushesPerPoll of the latter. So a publisher is served
+// while its last fan-out to thousands is still leaving, and what it publishes
+// meanwhile leaves in the same writes.
 type loop struct {
 	eng     *Engine
 	epfd    int
@@ -24,35 +29,20 @@ type loop struct {
 	raw     syscall.RawConn
 	scratch scratchPool
 	running sync.WaitGroup
+	worker  func() // work, as a value that exists already: starting it costs no garbage
 
-	mu        sync.Mutex
-	jobs      jobQueue
-	free      int  // workers that will look at the queue without waiting for a socket
-	polling   bool // a worker is in poll
-	sincePoll int
-	closed    bool
-	total     int // workers
+	mu      sync.Mutex
+	turns   jobQueue // connections with something to read, serve or close
+	flushes jobQueue // connections with output that was pushed to them
+	turned  int      // jobs taken from each since the last poll
+	flushed int
+	free    int  // workers that will look at the queues without waiting for a socket
+	polling bool // a worker uses busy
+	parked  bool // a worker uses idle, and waits for a socket
+	closed  bool
+	total   int // workers
 
-	// Used by the worker that polls.
-	events [eventsPerPoll]syscall.EpollEvent
-	n      int
-	tags   []uint64
-	conns  []*Conn
-	ready  []*epollConn
-	wait   func(fd uintptr) bool
-	worker func()
-}
-
-type jobKind uint8
-
-const (
-	jobTurn jobKind = iota
-	jobFlush
-)
-
-type job struct {
-	c    *epollConn
-	kind jobKind
+	busy, idle poll
 }
 
 func newLoop(e *Engine) (*loop, error) {
@@ -70,13 +60,10 @@ func newLoop(e *Engine) (*loop, error) {
 	if l.raw, err = l.file.SyscallConn(); err != nil {
 		return nil, fmt.Errorf("parking on the epoll instance: %w", err)
 	}
-	l.wait = func(uintptr) bool {
-		l.n = epollWait(l.epfd, l.events[:])
-		return l.n != 0
-	}
+	l.idle.try = func(uintptr) bool { return l.idle.wait(l.epfd) }
 	l.worker = l.work
 	l.mu.Lock()
-	l.spawnLocked()
+	l.wakeLocked()
 	l.mu.Unlock()
 	return l, nil
 }
@@ -95,21 +82,31 @@ func (l *loop) register(fd int, tag uint64) error {
 	return nil
 }
 
-// push queues a job and makes sure that a worker comes for it.
-func (l *loop) push(j job) {
+// pushTurn has a worker run a turn of c.
+func (l *loop) pushTurn(c *epollConn) {
 	l.mu.Lock()
-	l.jobs.push(j)
-	if l.free == 0 {
-		l.spawnLocked()
-	}
+	l.turns.push(c)
+	l.wakeLocked()
 	l.mu.Unlock()
 }
 
-func (l *loop) spawnLocked() {
+// pushFlush has a worker send what waits for c.
+func (l *loop) pushFlush(c *epollConn) {
+	l.mu.Lock()
+	l.flushes.push(c)
+	l.wakeLocked()
+	l.mu.Unlock()
+}
+
+// wakeLocked makes sure that a worker comes for the jobs.
+func (l *loop) wakeLocked() {
+	if l.free > 0 {
+		return
+	}
 	l.free++
 	l.total++
 	l.running.Add(1)
-	go l.worker() // a func value that exists already: no garbage
+	go l.worker()
 }
 
 // work is a worker.
@@ -122,102 +119,149 @@ func (l *loop) work() {
 	yielded := false
 	for {
 		switch {
-		case l.jobs.len() > 0 && (l.sincePoll < jobsPerPoll || l.polling):
-			l.runLocked(scratch)
+		case l.runLocked(scratch):
 			yielded = false
-		case l.jobs.len() > 0:
-			l.pollLocked(false)
 		case !yielded:
 			// Handlers that were woken, and timers, come before more work.
 			l.mu.Unlock()
 			runtime.Gosched()
 			l.mu.Lock()
 			yielded = true
-		case l.polling || l.closed:
+		case !l.closed && !l.polling && l.pollLocked():
+			yielded = false
+		case l.closed || l.parked:
 			l.free--
 			l.total--
 			return
 		default:
-			l.pollLocked(true)
+			l.parkLocked()
 			yielded = false
 		}
 	}
 }
 
-// runLocked runs the first job, with the lock released.
-func (l *loop) runLocked(scratch *[scratchSize]byte) {
-	j := l.jobs.pop()
-	l.sincePoll++
+// nextLocked takes the next job: turns first, but neither kind without end.
+// When both have had their share, or one is done and the other has, it is time
+// to look at the sockets again.
+func (l *loop) nextLocked() (c *epollConn, flush bool) {
+	turn := l.turns.n > 0 && l.turned < turnsPerPoll
+	flush = l.flushes.n > 0 && l.flushed < flushesPerPoll
+	if !turn && !flush {
+		if l.turns.n+l.flushes.n > 0 && !l.polling {
+			l.pollLocked()
+		}
+		turn, flush = l.turns.n > 0, l.flushes.n > 0
+	}
+	switch {
+	case turn:
+		l.turned++
+		return l.turns.pop(), false
+	case flush:
+		l.flushed++
+		return l.flushes.pop(), true
+	}
+	return nil, false
+}
+
+// runLocked runs the next job, with the lock released. It returns false if
+// there is none.
+func (l *loop) runLocked(scratch *[scratchSize]byte) bool {
+	c, flush := l.nextLocked()
+	if c == nil {
+		return false
+	}
 	l.free--
-	if l.free == 0 && !l.polling {
-		l.spawnLocked()
+	if !l.parked || l.turns.n+l.flushes.n > 0 {
+		l.wakeLocked()
 	}
 	l.mu.Unlock()
 	again := false
-	switch j.kind {
-	case jobTurn:
-		again = j.c.runTurn(scratch[:])
-	case jobFlush:
-		j.c.flushJob()
+	if flush {
+		c.flushJob()
+	} else {
+		again = c.runTurn(scratch[:])
 	}
 	l.mu.Lock()
 	l.free++
 	if again {
-		l.jobs.push(j)
+		l.turns.push(c)
 	}
+	return true
 }
 
-// pollLocked takes events from the kernel and queues their connections. With
-// park it waits until there are some; it is then not counted as free, so that
-// a job that is pushed meanwhile gets a worker of its own.
-func (l *loop) pollLocked(park bool) {
+// pollLocked takes what events there are from the kernel and queues their
+// connections. It tells whether there are jobs then: others may have queued
+// some too, while the lock was released.
+func (l *loop) pollLocked() bool {
 	l.polling = true
-	l.sincePoll = 0
+	l.turned, l.flushed = 0, 0
 	l.mu.Unlock()
-	l.n = epollWait(l.epfd, l.events[:])
-	if l.n == 0 && park {
-		l.mu.Lock()
-		if l.jobs.len() == 0 && !l.closed {
-			l.free--
-			l.mu.Unlock()
-			err := l.raw.Read(l.wait)
-			l.mu.Lock()
-			l.free++
-			if err != nil {
-				l.n = 0 // closed
-			}
-		}
-		l.mu.Unlock()
-	}
-	l.collect()
+	l.busy.wait(l.epfd)
+	l.busy.collect(&l.eng.table)
 	l.mu.Lock()
 	l.polling = false
-	for i, c := range l.ready {
-		l.jobs.push(job{c, jobTurn})
-		l.ready[i] = nil
+	l.queueLocked(&l.busy)
+	return l.turns.n+l.flushes.n > 0
+}
+
+// parkLocked waits until there are events and queues their connections. The
+// worker is not counted as free meanwhile, so that a job that is pushed gets
+// another.
+func (l *loop) parkLocked() {
+	l.parked = true
+	l.free--
+	l.mu.Unlock()
+	if err := l.raw.Read(l.idle.try); err != nil {
+		l.idle.n = 0 // the loop is closed
 	}
-	l.ready = l.ready[:0]
+	l.idle.collect(&l.eng.table)
+	l.mu.Lock()
+	l.free++
+	l.parked = false
+	l.queueLocked(&l.idle)
+}
+
+func (l *loop) queueLocked(p *poll) {
+	for i, c := range p.ready {
+		l.turns.push(c)
+		p.ready[i] = nil
+	}
+	p.ready = p.ready[:0]
+}
+
+// A poll is the events of one look at the sockets.
+type poll struct {
+	events [eventsPerPoll]syscall.EpollEvent
+	n      int
+	tags   []uint64
+	conns  []*Conn
+	ready  []*epollConn          // those that need a worker
+	try    func(fd uintptr) bool // for Go's poller; only to park
+}
+
+// wait takes the events that there are, without waiting for any, and tells
+// whether there were some.
+func (p *poll) wait(epfd int) bool {
+	p.n = epollWait(epfd, p.events[:])
+	return p.n != 0
 }
 
 // collect tells the connections what happened to their sockets, and gathers in
 // ready those that need a worker.
-func (l *loop) collect() {
-	if l.n == 0 {
+func (p *poll) collect(t *table) {
+	if p.n == 0 {
 		return
 	}
-	l.tags = l.tags[:0]
-	for i := range l.n {
-		ev := &l.events[i]
-		l.tags = append(l.tags, uint64(uint32(ev.Pad))<<32|uint64(uint32(ev.Fd)))
+	p.tags = p.tags[:0]
+	for i := range p.n {
+		ev := &p.events[i]
+		p.tags = append(p.tags, uint64(uint32(ev.Pad))<<32|uint64(uint32(ev.Fd)))
 	}
-	l.conns = l.eng.table.find(l.conns[:0], l.tags)
-	for i, c := range l.conns {
-		l.conns[i] = nil
-		if c == nil {
-			continue // closed since the kernel queued the event
-		}
-		if c.ready(l.events[i].Events) {
-			l.ready = append(l.ready, c.sock.(*epollConn))
+	p.conns = t.find(p.conns[:0], p.tags)
+	for i, c := range p.conns {
+		p.conns[i] = nil
+		if c != nil && c.ready(p.events[i].Events) { // nil: closed since the kernel queued the event
+			p.ready = append(p.ready, c.sock.(*epollConn))
 		}
 	}
 }
@@ -238,32 +282,29 @@ func (l *loop) stop() error {
 	return err
 }
 
-// jobQueue is a first-in first-out queue on a ring, which grows as needed: it
-// holds at most two jobs for each connection.
+// jobQueue is a first-in first-out queue on a ring, which grows as needed: a
+// connection is in each at most once.
 type jobQueue struct {
-	ring []job
+	ring []*epollConn
 	head int
 	n    int
 }
 
-func (q *jobQueue) len() int { return q.n }
-
-func (q *jobQueue) push(j job) {
+func (q *jobQueue) push(c *epollConn) {
 	if q.n == len(q.ring) {
-		bigger := make([]job, max(64, 2*len(q.ring)))
-		for i := range q.n {
-			bigger[i] = q.ring[(q.head+i)%len(q.ring)]
-		}
+		bigger := make([]*epollConn, max(64, 2*len(q.ring)))
+		k := copy(bigger, q.ring[q.head:])
+		copy(bigger[k:], q.ring[:q.head])
 		q.ring, q.head = bigger, 0
 	}
-	q.ring[(q.head+q.n)&(len(q.ring)-1)] = j
+	q.ring[(q.head+q.n)&(len(q.ring)-1)] = c
 	q.n++
 }
 
-func (q *jobQueue) pop() job {
-	j := q.ring[q.head]
-	q.ring[q.head] = job{}
+func (q *jobQueue) pop() *epollConn {
+	c := q.ring[q.head]
+	q.ring[q.head] = nil
 	q.head = (q.head + 1) & (len(q.ring) - 1)
 	q.n--
-	return j
+	return c
 }
