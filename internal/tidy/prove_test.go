@@ -97,11 +97,16 @@ func sizeProofs() []proof {
 	body := func(lines int) string {
 		return "package a\n\nfunc f() {\n" + strings.Repeat("\tg()\n", lines-2) + "}\n"
 	}
+	table := func(rows int) string {
+		return "package a\n\nfunc f() {\n\tx := []int{\n" + strings.Repeat("\t\t1,\n", rows) + "\t}\n}\n"
+	}
 	long := func(lines int) string { return "package a\n" + strings.Repeat("//\n", lines-1) }
 	return []proof{
 		{"functions-are-short", "at the limit", one("a/a.go", body(maxFuncLines)), tables{}, nil},
 		{"functions-are-short", "one more", one("a/a.go", body(maxFuncLines+1)), tables{}, []string{"a/a.go:3: f has 71 lines, 70 at most"}},
 		{"functions-are-short", "literal", one("a/a.go", strings.Replace(body(80), "func f()", "var f = func()", 1)), tables{}, []string{"a/a.go:3: a function literal has 80 lines"}},
+		{"functions-are-short", "table in a test", one("a/a_test.go", table(80)), tables{}, nil},
+		{"functions-are-short", "table in code", one("a/a.go", table(80)), tables{}, []string{"f has 84 lines"}},
 		{"functions-are-short", "test", one("a/a_test.go", body(80)), tables{}, []string{"f has 80 lines"}},
 		{"files-are-short", "at the limit", one("a/a.go", long(maxFileLines)), tables{}, nil},
 		{"files-are-short", "one more", one("a/a.go", long(maxFileLines+1)), tables{}, []string{"a/a.go:1: 501 lines, 500 at most"}},
