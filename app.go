@@ -117,6 +117,9 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	var doors task.Scope
 	base := task.WithRegistry(context.WithoutCancel(ctx), &a.tasks)
+	working, stop := context.WithCancel(base)
+	defer stop()
+	doors.Go(working, "release memory", newReleaser().run)
 	broken := make(chan error, len(sockets)) // http listeners that fail
 	for _, s := range sockets {
 		if err = a.serve(base, &doors, s, broken); err != nil {
@@ -129,6 +132,7 @@ func (a *App) Run(ctx context.Context) error {
 		case err = <-broken:
 		}
 	}
+	stop()
 	return errors.Join(err, a.drain(&doors))
 }
 
