@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -73,7 +74,7 @@ func (d *decoder) pairs(n *yaml.Node, path string, fn func(name string, k, value
 			continue
 		}
 		if line, twice := lines[k.Value]; twice {
-			d.failf(k, join(path, k.Value), "is there already, in line %d; give each key once", line)
+			d.failf(k, join(path, shown(k.Value)), "is there already, in line %d; give each key once", line)
 			continue
 		}
 		lines[k.Value] = k.Line
@@ -91,7 +92,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 				return
 			}
 		}
-		d.failf(k, join(path, name), "unknown key%s", suggest(name, keys))
+		d.failf(k, join(path, shown(name)), "unknown key%s", suggest(name, keys))
 	})
 }
 
@@ -188,6 +189,17 @@ func parseNumber(t reflect.Type, text string) (int64, error) {
 	}
 	return n << shift, nil
 }
+
+// shown is an unknown key as an error shows it. What is no word may be part of a
+// secret that was not quoted, such as a hash with commas inside {}.
+func shown(name string) string {
+	if !isWord.MatchString(name) {
+		return "(not a word: quote values that hold commas, colons or braces)"
+	}
+	return name
+}
+
+var isWord = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
 
 func kindOf(n *yaml.Node) string {
 	switch n.Kind {

@@ -56,6 +56,8 @@ func TestFilesThatAreWrong(t *testing.T) {
 		{"a level that does not exist", "log: {level: loud}\n", []string{`:1: log.level: "loud" is not one of debug, info, warn and error`}},
 		{"auth without roles", "auth:\n  users:\n    - name: anna\n      password: secret\n", []string{
 			":1: auth.roles: there is no role", ":4: auth.users[0].password: is not an argon2id or bcrypt hash; make one with: spate hash-password"}},
+		{"a hash that is not quoted", "auth:\n  users: [{name: a, password: $argon2id$m=1,t=2$secret}]\n", []string{
+			":2: auth.users[0].(not a word: quote values that hold commas, colons or braces): unknown key; known here: name, password, roles"}},
 		{"a limit that lets nobody in", "limits:\n  connections: 0\n", []string{":2: limits.connections: 0 would let nobody in"}},
 		{"several things", "engine: kqueue\nlog: {format: xml}\n", []string{
 			`:1: engine: "kqueue" is not one of epoll and net`, `:2: log.format: "xml" is not one of auto, text and json`}},
