@@ -28,6 +28,7 @@ var (
 // side is one of the servers that are compared.
 type side struct {
 	network, addr string
+	alone         func() bool // whether the connections of the script before are gone
 	conns         map[int]*client
 }
 
@@ -41,6 +42,10 @@ func (s *side) conn(t testing.TB, i int) *client {
 	return s.conns[i]
 }
 
+func (s *server) side() *side {
+	return &side{network: "unix", addr: s.listener.Addr().String(), alone: func() bool { return s.Stats().Connections == 0 }}
+}
+
 func (s *side) hangUp() {
 	for _, c := range s.conns {
 		c.Close()
@@ -52,9 +57,7 @@ func (s *side) hangUp() {
 func (s *side) play(t testing.TB, sc script) (got [][]string) {
 	t.Helper()
 	defer s.hangUp()
-	if sc.lines { // connections of the script before may not be gone yet
-		eventually(t, "being alone", func() bool { return strings.Count(s.conn(t, 0).ask("CLIENT LIST"), "\n") == 3 })
-	}
+	eventually(t, "being alone", s.alone)
 	for _, step := range sc.steps {
 		conn, raw := step.parse()
 		replies, closed := s.conn(t, conn).exchange(raw)
@@ -160,7 +163,31 @@ func redis(t testing.TB, args ...string) *side {
 		}
 		return err == nil
 	})
-	return &side{network: "unix", addr: socket}
+	return &side{network: "unix", addr: socket, alone: func() bool {
+		c := dial(t, "unix", socket)
+		defer c.Close()
+		c.ask("AUTH " + password) // where there is one
+		return strings.Count(c.ask("CLIENT LIST"), "\n") == 3
+	}}
+}
+
+// A group of scripts is played with servers that are configured alike.
+type group struct {
+	redis   []string
+	options func(t testing.TB) resp.Options
+	scripts []script
+}
+
+func groups() []group {
+	return []group{
+		{options: func(testing.TB) resp.Options { return resp.Options{} }, scripts: scripts()},
+		{
+			redis: strings.Fields("--requirepass " + password + " --user joe on >" + password + " allkeys &foo/* +@all -@admin -@dangerous" +
+				" --user eve on >" + password + " allkeys resetchannels +@all -@admin -@dangerous"),
+			options: func(t testing.TB) resp.Options { return resp.Options{Auth: people(t)} },
+			scripts: guestScripts(),
+		},
+	}
 }
 
 // TestDifferential plays the scripts against Spate, with each driver, and compares with what Redis replied when it was
@@ -172,24 +199,30 @@ func TestDifferential(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if live := redis(t); live != nil {
-		now := transcript{}
-		for _, sc := range scripts() {
+	now := transcript{}
+	for _, group := range groups() {
+		live := redis(t, group.redis...)
+		if live == nil {
+			now = recorded
+			break
+		}
+		for _, sc := range group.scripts {
 			now[sc.name] = quoted(live.play(t, sc))
 			if !*record {
 				compare(t, "Redis now", now[sc.name], sc, recorded[sc.name])
 			}
 		}
-		recorded = now
 	}
 	if *record {
-		write(t, recorded)
+		write(t, now)
 	}
 	eachDriver(t, func(t *testing.T, driver string) {
-		s := serveUnix(t, driver, resp.Options{})
-		ours := &side{network: "unix", addr: s.listener.Addr().String()}
-		for _, sc := range scripts() {
-			compare(t, "Spate", quoted(ours.play(t, sc)), sc, recorded[sc.name])
+		for _, group := range groups() {
+			s := serveUnix(t, driver, group.options(t))
+			ours := s.side()
+			for _, sc := range group.scripts {
+				compare(t, "Spate", quoted(ours.play(t, sc)), sc, now[sc.name])
+			}
 		}
 	})
 }
@@ -240,7 +273,7 @@ func TestDifferentialRandom(t *testing.T) {
 	}
 	eachDriver(t, func(t *testing.T, driver string) {
 		s := serveUnix(t, driver, resp.Options{})
-		ours := &side{network: "unix", addr: s.listener.Addr().String()}
+		ours := s.side()
 		for round := range uint64(30) {
 			sc := randomScript(rand.New(rand.NewPCG(*seed, round)))
 			compare(t, fmt.Sprintf("Spate, seed %d, round %d,", *seed, round), quoted(ours.play(t, sc)), sc, quoted(live.play(t, sc)))

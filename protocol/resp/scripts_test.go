@@ -70,6 +70,27 @@ func scripts() []script {
 	return append(all, malformed()...)
 }
 
+// guestScripts begin without being logged in.
+func guestScripts() (all []script) {
+	p := step(password)
+	all = []script{
+		{name: "guest", steps: []step{"PING", "ECHO x", "NOSUCH a", "CLIENT NOSUCH", "CLIENT ID", "PING a b c", "ECHO", "CLIENT", "SUBSCRIBE a", "PUBLISH a b", "INFO", "COMMAND", "ACL WHOAMI", "RESET", "PING",
+			"HELLO", "HELLO 3", "HELLO 3 SETNAME x", "HELLO 4", "HELLO x", "AUTH", "AUTH a b c", "PING", "QUIT", "PING"}},
+		{name: "log in", mask: []string{"id", "version"}, steps: []step{"AUTH x", "AUTH default x", "AUTH nobody x", "PING", "AUTH " + p, "PING", "ACL WHOAMI", "AUTH x", "PING", "ACL WHOAMI", "AUTH joe " + p, "ACL WHOAMI",
+			"RESET", "PING", "HELLO 3 AUTH joe x", "PING", "HELLO 3 AUTH joe " + p + " SETNAME bob", "ACL WHOAMI", "CLIENT GETNAME", "auth default " + p, "ACL WHOAMI", `AUTH ""`, `AUTH "" ""`}},
+		{name: "rights", steps: []step{"AUTH joe " + p, "PING", "PUBLISH foo/a x", "PUBLISH bar x", "SUBSCRIBE bar", "SUBSCRIBE foo/a bar", "PSUBSCRIBE *", "PSUBSCRIBE b*", "CLIENT LIST", "CLIENT KILL ID 5", "CONFIG GET save",
+			"CLIENT ID x", "CLIENT GETNAME", "SUBSCRIBE foo/a", "CLIENT LIST", "PSUBSCRIBE foo/*", "1> AUTH " + p, "1> PUBLISH foo/b x", "PING", "1> CLIENT LIST TYPE master"}},
+		{name: "no rights", steps: []step{"AUTH eve " + p, "PING", "PUBLISH foo/a x", "SUBSCRIBE foo/a", "PSUBSCRIBE foo/*", "PING"}},
+	}
+	for i, raw := range []string{
+		"*11\r\n", "*10\r\n" + strings.Repeat("$1\r\na\r\n", 10), "*1\r\n$16385\r\n", request("ECHO", strings.Repeat("x", 16384)), "*2\r\n$4\r\nAUTH\r\n$16385\r\n", "*99999999999\r\n", "*1\r\n$-1\r\n",
+		"PING a b c d e f g h i j k l m\r\n", request("AUTH", password) + request("ECHO", strings.Repeat("x", 16385)),
+	} {
+		all = append(all, script{name: fmt.Sprintf("guest malformed %d %.20q", i, raw), steps: []step{"!" + step(raw), "1> PING"}})
+	}
+	return all
+}
+
 // malformed are streams that are not requests, each on a connection of its own because Redis closes it.
 func malformed() (all []script) {
 	for i, raw := range []string{
