@@ -290,7 +290,7 @@ func TestMetrics(t *testing.T) {
 		"spate_resp_unknown_total 1",
 		"spate_bus_published_total 0",
 		`spate_auth_logins_total{result="refused"} 0`,
-		"spate_tasks 1",
+		"spate_tasks 2",
 		"spate_draining 0",
 		"go_goroutines ",
 		"process_open_fds ",
