@@ -20,6 +20,7 @@ type respRun struct {
 	clients   int
 	pipelines numbers
 	tests     list
+	own       bool
 }
 
 // A replied is one run of redis-benchmark.
@@ -27,13 +28,22 @@ type replied struct {
 	rate, cpu, p50, p99 float64
 }
 
-// respTests are the arguments of redis-benchmark by the name of the test.
-func respTests() map[string][]string {
-	return map[string][]string{
-		"ping_inline": {"-t", "ping_inline"},
-		"ping_mbulk":  {"-t", "ping_mbulk"},
-		"echo":        {"ECHO", "hello"},
-		"publish":     {"PUBLISH", "channel", "hello"},
+// busy returns the server's share of its CPU in percent.
+func (m replied) busy() float64 { return m.cpu * m.rate / 1e7 }
+
+// A respTest is a request, for redis-benchmark and for our own generator.
+type respTest struct {
+	argv []string
+	work load.RESP
+}
+
+// respTests are the requests by the name that redis-benchmark gives them.
+func respTests() map[string]respTest {
+	return map[string]respTest{
+		"ping_inline": {[]string{"-t", "ping_inline"}, load.RESP{Command: []string{"PING"}, Inline: true}},
+		"ping_mbulk":  {[]string{"-t", "ping_mbulk"}, load.RESP{Command: []string{"PING"}}},
+		"echo":        {[]string{"ECHO", "hello"}, load.RESP{Command: []string{"ECHO", "hello"}}},
+		"publish":     {[]string{"PUBLISH", "channel", "hello"}, load.RESP{Command: []string{"PUBLISH", "channel", "hello"}}},
 	}
 }
 
@@ -43,18 +53,23 @@ func runRESP(ctx context.Context, args []string) error {
 	f.IntVar(&r.clients, "conns", 50, "connections (redis-benchmark -c)")
 	f.Var(&r.pipelines, "pipelines", "commands under way on each connection (redis-benchmark -P)")
 	f.Var(&r.tests, "tests", "tests, separated by commas")
+	f.BoolVar(&r.own, "own", false, "load with our own generator, which is lighter than redis-benchmark, so that the server is what limits")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	for _, test := range r.tests {
-		if respTests()[test] == nil {
+		if _, ok := respTests()[test]; !ok {
 			return fmt.Errorf("no test is called %q; there are %s", test, "ping_inline, ping_mbulk, echo, publish")
 		}
 	}
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
-	fmt.Printf("\nredis-benchmark -c %d: medians of %d rounds of about %v\n\n", r.clients, r.rounds, r.duration())
+	generator := "redis-benchmark"
+	if r.own {
+		generator = "our own generator"
+	}
+	fmt.Printf("\n%s, %d connections: medians of %d rounds of about %v\n\n", generator, r.clients, r.rounds, r.duration())
 	var t table
 	t.add("test", "-P", "peer", "requests/s", "server busy", "CPU per request", "p50", "p99",
 		r.peers[0]+" ÷ it: requests/s", "requests per CPU second")
@@ -75,50 +90,84 @@ func runRESP(ctx context.Context, args []string) error {
 
 // requests is how many requests take about as long as is asked for, at the
 // rates that one core for the server and one for redis-benchmark gave here.
-func (r *respRun) requests(pipeline int) int {
-	return int(min(75_000*float64(pipeline), 2_500_000) * r.seconds)
+func (r *respRun) requests(pipeline int, seconds float64) int {
+	return max(int(min(75_000*float64(pipeline), 2_500_000)*seconds), 1)
 }
 
-// measure starts a server and has redis-benchmark load it.
+// measure starts a server and loads it.
 func (r *respRun) measure(ctx context.Context, name, test string, pipeline, round int) (m replied, err error) {
 	s, err := peers()[name].start(ctx, serverOptions{cpu: r.serverCPU})
 	if err != nil {
 		return m, err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
+	_, perf := r.profilePaths(fmt.Sprintf("%s-%s-%d-%d", test, name, pipeline, round))
+	recorded, err := record(ctx, s.pid, perf, r.warm()+r.duration())
+	if err != nil {
+		return m, err
+	}
+	if r.own {
+		m, err = r.loadOwn(ctx, s, test, pipeline)
+	} else {
+		m, err = r.loadRedisBenchmark(ctx, s, test, pipeline)
+	}
+	r.note("%-12s -P %-3d %-11s %.0f/s, %v CPU, server busy %.0f %%, p99 %v", name, pipeline, test, m.rate,
+		load.Round(time.Duration(m.cpu)), m.busy(), load.Round(time.Duration(m.p99)))
+	return m, errors.Join(err, recorded())
+}
+
+// loadOwn loads a server with our own generator.
+func (r *respRun) loadOwn(ctx context.Context, s *server, test string, pipeline int) (replied, error) {
+	got, err := load.Run(ctx, load.Options{
+		Address: s.address, PID: s.pid, Work: respTests()[test].work, Conns: r.clients, Pipeline: pipeline,
+		Warmup: r.warm(), Duration: r.duration(),
+	})
+	if err != nil {
+		return replied{}, err
+	}
+	if got.Errors > 0 {
+		return replied{}, fmt.Errorf("%d errors, first: %w", got.Errors, got.FirstError)
+	}
+	h := &got.Latency[load.Ordinary]
+	return replied{
+		rate: got.Rate(), cpu: float64(got.CPUPerRequest()),
+		p50: float64(h.Quantile(0.5)), p99: float64(h.Quantile(0.99)),
+	}, nil
+}
+
+// loadRedisBenchmark loads a server with Redis's own generator, twice: the
+// first time for warming up.
+func (r *respRun) loadRedisBenchmark(ctx context.Context, s *server, test string, pipeline int) (m replied, err error) {
 	_, port, err := net.SplitHostPort(s.address)
 	if err != nil {
 		return m, err
 	}
-	run := func(n int) ([]byte, error) {
+	run := func(n int) (string, error) {
 		argv := []string{"-p", port, "-c", fmt.Sprint(r.clients), "-P", fmt.Sprint(pipeline), "-n", fmt.Sprint(n), "--csv"}
-		return exec.CommandContext(ctx, "redis-benchmark", append(argv, respTests()[test]...)...).Output()
+		out, err := exec.CommandContext(ctx, "redis-benchmark", append(argv, respTests()[test].argv...)...).Output()
+		if err != nil {
+			return "", fmt.Errorf("running redis-benchmark (Debian package redis-tools): %w", err)
+		}
+		return string(out), nil
 	}
-	n := r.requests(pipeline)
-	if _, err := run(max(n/10, 1)); err != nil {
-		return m, fmt.Errorf("warming up with redis-benchmark (Debian package redis-tools): %w", err)
+	if _, err := run(r.requests(pipeline, r.warmup)); err != nil {
+		return m, err
 	}
+	n := r.requests(pipeline, r.seconds)
 	before, err := load.CPUTime(s.pid)
 	if err != nil {
 		return m, err
 	}
-	_, perf := r.profilePaths(fmt.Sprintf("%s-%s-%d-%d", test, name, pipeline, round))
-	recorded, err := record(ctx, s.pid, perf, r.duration())
+	out, err := run(n)
 	if err != nil {
 		return m, err
-	}
-	out, err := run(n)
-	if err := errors.Join(err, recorded()); err != nil {
-		return m, fmt.Errorf("running redis-benchmark: %w", err)
 	}
 	after, err := load.CPUTime(s.pid)
 	if err != nil {
 		return m, err
 	}
-	m, err = parseRedisBenchmark(string(out))
+	m, err = parseRedisBenchmark(out)
 	m.cpu = float64(after-before) / float64(n)
-	r.note("%-12s -P %-3d %-11s %.0f/s, %v CPU, p99 %v", name, pipeline, test, m.rate,
-		load.Round(time.Duration(m.cpu)), load.Round(time.Duration(m.p99)))
 	return m, err
 }
 
@@ -161,7 +210,7 @@ func (r *respRun) add(t *table, test string, pipeline int, got map[string][]repl
 	for _, name := range r.peers {
 		all := got[name]
 		t.add(test, pipeline, name, fmt.Sprintf("%.0f", median(column(all, rate))),
-			fmt.Sprintf("%.0f %%", median(column(all, func(m replied) float64 { return m.cpu * m.rate / 1e7 }))),
+			fmt.Sprintf("%.0f %%", median(column(all, replied.busy))),
 			time.Duration(median(column(all, cpu))),
 			time.Duration(median(column(all, func(m replied) float64 { return m.p50 }))),
 			time.Duration(median(column(all, func(m replied) float64 { return m.p99 }))),

@@ -18,6 +18,8 @@ type RESP struct {
 	Command []string
 	// Size is the length of the payload in bytes. Default 64.
 	Size int
+	// Inline sends the command as a line of words, as a person would type it.
+	Inline bool
 }
 
 // Session returns the requests of one connection.
@@ -28,6 +30,9 @@ func (r RESP) Session(int) Session {
 		words = append(words, strings.ReplaceAll(w, "{}", payload))
 	}
 	s := &respSession{request: AppendCommand(nil, words...)}
+	if r.Inline {
+		s.request = []byte(strings.Join(words, " ") + "\r\n")
+	}
 	// PING and ECHO are the two commands whose reply is known beforehand.
 	if len(words) == 2 && (strings.EqualFold(words[0], "ping") || strings.EqualFold(words[0], "echo")) {
 		s.want = fmt.Appendf(nil, "$%d\r\n%s\r\n", len(words[1]), words[1])

@@ -16,6 +16,11 @@ func redis(answer func(words []string) string) func(net.Conn) {
 		in := bufio.NewReader(c)
 		for {
 			var n, size int
+			if line, err := in.Peek(6); err == nil && string(line) == "PING\r\n" {
+				_, _ = in.Discard(len(line))
+				_, _ = c.Write([]byte(answer([]string{"PING"})))
+				continue
+			}
 			if _, err := fmt.Fscanf(in, "*%d\r\n", &n); err != nil {
 				return
 			}
@@ -67,6 +72,7 @@ func TestRESP(t *testing.T) {
 		fails    string
 	}{
 		{"ping", RESP{Command: []string{"PING"}}, "", ""},
+		{"inline", RESP{Command: []string{"PING"}, Inline: true}, "", ""},
 		{"echo", RESP{Command: []string{"ECHO", "{}"}, Size: 1000}, "", ""},
 		{"list", RESP{Command: []string{"LIST"}}, "", ""},
 		{"authenticated", RESP{Command: []string{"PING"}}, "secret", ""},
