@@ -3,6 +3,8 @@ package server
 import (
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spate-io/spate"
@@ -135,8 +137,14 @@ func (s *Settings) located(err error) error {
 	return fmt.Errorf("%s%w", s.origin(path), err)
 }
 
-// origin is the place of the nearest key that was set, with a colon.
+// origin is the place of the key, of one below it, or of the nearest above it
+// that was set, with a colon.
 func (s *Settings) origin(path string) string {
+	for _, set := range slices.Sorted(maps.Keys(s.origins)) {
+		if set == path || strings.HasPrefix(set, path+".") {
+			return s.origins[set] + ": "
+		}
+	}
 	for path != "" {
 		if from, found := s.origins[path]; found {
 			return from + ": "

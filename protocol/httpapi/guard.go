@@ -109,7 +109,8 @@ func (d *Door) refuses(r *http.Request, c *conn) string {
 }
 
 // knowsHost tells whether the Host header is one that a rebound name cannot
-// produce: an address, localhost, or a configured name.
+// produce: an address, localhost, or a configured name; or none, as of a client
+// of HTTP/1.0, which no browser is.
 func (d *Door) knowsHost(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -119,7 +120,7 @@ func (d *Door) knowsHost(host string) bool {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return true
 	}
-	return name == "localhost" || slices.ContainsFunc(d.opts.Hosts, func(h string) bool { return strings.EqualFold(h, name) })
+	return name == "" || name == "localhost" || slices.ContainsFunc(d.opts.Hosts, func(h string) bool { return strings.EqualFold(h, name) })
 }
 
 // A recorder remembers what was answered.
