@@ -86,29 +86,46 @@ func (c *Conn) closeStep(scratch []byte) (again bool) {
 	defer c.mu.Unlock()
 	if c.phase == phaseClosing {
 		c.phase = phaseFlushing
+		c.due.readAt.Store(0) // from here on the peer only has to read
 		c.endSessionLocked()
 	}
 	if c.phase == phaseFlushing {
-		if c.flags&flagAbandoned == 0 {
-			c.flushLocked()
-			if c.out != nil {
-				return false // a flush, or the write deadline, signals again
-			}
-			if c.flags&flagPeerEOF == 0 && c.stream().closeWrite() == nil {
-				c.phase = phaseLingering
-				c.setReadDeadline(c.eng.limits.LingerTimeout, ReasonPeer)
-				c.lingered = 0
-			}
+		c.flushLocked()
+		if c.flags&flagAbandoned == 0 && (c.out != nil || c.flags&flagFlushing != 0) {
+			return false // a flush, or the write deadline, signals again
 		}
-		if c.phase == phaseFlushing {
-			c.finishLocked()
-			return false
-		}
+		c.endOutputLocked()
 	}
 	if c.phase == phaseLingering {
 		return c.lingerLocked(scratch)
 	}
 	return false
+}
+
+// endOutputLocked tells the peer that nothing more comes, now that all output
+// has left, and waits for it to do the same. The lock is released meanwhile,
+// since a socket that blocks may have no room for TLS's good-bye.
+func (c *Conn) endOutputLocked() {
+	if c.flags&flagAbandoned != 0 || c.flags&flagPeerEOF != 0 && c.tls == nil {
+		c.finishLocked()
+		return
+	}
+	c.setReadDeadline(c.eng.limits.LingerTimeout, ReasonPeer)
+	to := c.stream()
+	c.mu.Unlock()
+	err := to.closeWrite()
+	c.mu.Lock()
+	switch err {
+	case nil:
+		c.phase = phaseLingering
+		c.lingered = 0
+	case errAgain:
+		c.due.readAt.Store(0) // the write deadline takes over
+		c.prependLocked(nil)
+		c.flushLocked()
+	default:
+		c.finishLocked()
+	}
 }
 
 // endSessionLocked tells the session, and releases what the owner held.

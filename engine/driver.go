@@ -28,7 +28,8 @@ type stream interface {
 	// has to be called again, be it with nothing, once there is more room. A
 	// driver whose sockets block writes all.
 	write(p []byte) (int, error)
-	// closeWrite tells the peer that nothing more comes.
+	// closeWrite tells the peer that nothing more comes. It returns errAgain
+	// if it has to be called again once there is more room.
 	closeWrite() error
 }
 
@@ -42,7 +43,8 @@ type sock interface {
 	interrupt()
 	// blocks tells whether writes wait for room.
 	blocks() bool
-	// waiting tells whether a read is blocked. Any goroutine may ask.
+	// waiting tells whether the owner is blocked in a read, or waits for a
+	// signal. Any goroutine may ask.
 	waiting() bool
 	// close lets go of the descriptor.
 	close() error

@@ -81,7 +81,7 @@ func (d *netDriver) own(c *Conn) {
 			_ = s.nc.SetReadDeadline(time.Now().Add(drainPause))
 		}
 		if !c.turn(events, scratch[:]) && !s.closed.Load() {
-			<-s.wakeup
+			s.wait()
 		}
 		if s.closed.Load() {
 			return
@@ -106,7 +106,7 @@ type netSock struct {
 	nc      net.Conn
 	c       *Conn
 	wakeup  chan struct{}
-	reading atomic.Bool
+	resting atomic.Bool // the owner waits for the peer, or for a signal
 	down    atomic.Bool // shutdown was called
 	closed  atomic.Bool
 }
@@ -128,10 +128,23 @@ func (s *netSock) rearm() {
 	_ = s.nc.SetReadDeadline(time.Time{})
 }
 
+// rest says that the owner is about to wait for the peer, or for a signal.
+func (s *netSock) rest() {
+	s.resting.Store(true)
+	s.c.flushLate()
+}
+
+// wait waits for an interrupt.
+func (s *netSock) wait() {
+	s.rest()
+	<-s.wakeup
+	s.resting.Store(false)
+}
+
 func (s *netSock) read(p []byte) (int, error) {
-	s.reading.Store(true)
+	s.rest()
 	n, err := s.nc.Read(p)
-	s.reading.Store(false)
+	s.resting.Store(false)
 	return n, againIfTimeout(err)
 }
 
@@ -184,7 +197,7 @@ func (s *netSock) interrupt() {
 
 func (s *netSock) blocks() bool { return true }
 
-func (s *netSock) waiting() bool { return s.reading.Load() }
+func (s *netSock) waiting() bool { return s.resting.Load() }
 
 func (s *netSock) close() error {
 	s.closed.Store(true)
@@ -201,8 +214,8 @@ type netWire struct {
 }
 
 func (w netWire) Read(p []byte) (int, error) {
-	w.s.reading.Store(true)
-	defer w.s.reading.Store(false)
+	w.s.rest()
+	defer w.s.resting.Store(false)
 	return w.Conn.Read(p)
 }
 

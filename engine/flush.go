@@ -15,6 +15,18 @@ func (c *Conn) scheduleFlushLocked() {
 	c.lst.driver.scheduleFlush(c)
 }
 
+// flushLate sends what others wrote while the owner was busy, and so left to
+// it. A driver calls it once busy says no: whoever wrote before that has set
+// hintWaiting, and whoever writes after it schedules a flush.
+func (c *Conn) flushLate() {
+	if !c.hints.has(hintWaiting) || c.hints.has(hintFull) {
+		return
+	}
+	c.mu.Lock()
+	c.scheduleFlushLocked()
+	c.mu.Unlock()
+}
+
 // flushJob is what a driver runs for a scheduled flush.
 func (c *Conn) flushJob() {
 	c.mu.Lock()

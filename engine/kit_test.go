@@ -185,9 +185,14 @@ func (s *server) tryDial() (*client, error) {
 		}
 		nc = tc
 	}
+	return s.client(raw, nc), nil
+}
+
+// client wraps a connection to the server, which is closed with the test.
+func (s *server) client(raw, nc net.Conn) *client {
 	s.t.Cleanup(func() { _ = raw.Close() })
 	_ = raw.SetDeadline(time.Now().Add(30 * time.Second)) // a hang fails the test
-	return &client{Conn: nc, raw: raw, r: bufio.NewReaderSize(nc, 64<<10), t: s.t}, nil
+	return &client{Conn: nc, raw: raw, r: bufio.NewReaderSize(nc, 64<<10), t: s.t}
 }
 
 // client is a connection that the test speaks on.
@@ -239,6 +244,13 @@ func (c *client) gone() {
 	if _, err := io.Copy(io.Discard, c.r); isTimeout(err) {
 		c.t.Fatal("the server did not close the connection")
 	}
+}
+
+// buffered tells whether n bytes have come, without taking them.
+func (c *client) buffered(n int) bool {
+	c.t.Helper()
+	_, err := c.r.Peek(n)
+	return err == nil
 }
 
 func isTimeout(err error) bool {

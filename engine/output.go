@@ -64,7 +64,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	c.appendLocked(p)
-	if c.state.Load()&stateOwned == 0 {
+	if !c.busy() {
 		c.scheduleFlushLocked()
 	}
 	return len(p), nil

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -28,10 +30,11 @@ var _ sock = (*epollConn)(nil)
 func (c *epollConn) runTurn(scratch []byte) (again bool) {
 	events := c.take()
 	c.noted(events)
-	if c.turn(events, scratch) {
+	if c.turn(events, scratch) || !c.release() {
 		return true
 	}
-	return !c.release()
+	c.flushLate()
+	return false
 }
 
 // ready tells the connection what the kernel reports, and returns whether it
@@ -303,19 +306,24 @@ func swapPort(p uint16) uint16 {
 }
 
 // controlListener sets what accepted connections inherit from the listening
-// socket, which saves three system calls for each.
+// socket (tcp(7)), which saves five system calls for each.
 func controlListener(network, _ string, rc syscall.RawConn) error {
 	if network == "unix" {
 		return nil
 	}
-	var err error
+	var errs []error
 	ctl := rc.Control(func(fd uintptr) {
-		err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+		for _, o := range []struct{ level, name, value int }{
+			{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
+			{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, int(keepAliveIdle.Seconds())},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, int(keepAliveInterval.Seconds())},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, keepAliveCount},
+		} {
+			errs = append(errs, os.NewSyscallError("setsockopt", syscall.SetsockoptInt(int(fd), o.level, o.name, o.value)))
+		}
 	})
-	if ctl != nil {
-		return ctl
-	}
-	return err
+	return errors.Join(append(errs, ctl)...)
 }
 
 // reserveDescriptors grows the process's descriptor table to what n

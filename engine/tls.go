@@ -83,6 +83,11 @@ const maxRecord = 16 << 10
 
 func (s *tlsSock) closeWrite() error {
 	_ = s.tc.CloseWrite() // close_notify; fails only when the peer is gone
+	if d, ok := s.sock.wire().(drainer); ok {
+		if err := d.drain(); err != nil {
+			return err
+		}
+	}
 	return s.sock.closeWrite()
 }
 

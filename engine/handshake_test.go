@@ -1,0 +1,103 @@
+package engine_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spate-io/spate/engine"
+)
+
+// recorder keeps what a client has read from its socket.
+type recorder struct {
+	net.Conn
+	got bytes.Buffer
+}
+
+func (r *recorder) Read(p []byte) (int, error) {
+	n, err := r.Conn.Read(p)
+	r.got.Write(p[:n])
+	return n, err
+}
+
+// lastRecord returns the type of the last TLS record; 0 if it is cut.
+func (r *recorder) lastRecord() byte {
+	last, b := byte(0), r.got.Bytes()
+	for len(b) >= 5 {
+		n := 5 + int(b[3])<<8 + int(b[4])
+		if len(b) < n {
+			return 0
+		}
+		last, b = b[0], b[n:]
+	}
+	return last
+}
+
+// record connects a TLS 1.2 client, whose record types can be seen.
+func (s *server) record() (*client, *recorder) {
+	s.t.Helper()
+	addr := s.listener.Addr()
+	raw, err := net.Dial(addr.Network(), addr.String())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r := &recorder{Conn: raw}
+	conf := clientTLS()
+	conf.MaxVersion = tls.VersionTLS12
+	return s.client(raw, tls.Client(r, conf)), r
+}
+
+const recordAlert = 21 // RFC 8446, section 5.1
+
+// TLS connections end with close_notify, without which the peer cannot tell
+// the end from an attack: also when the peer said good-bye first, and when the
+// socket has no room for it just then.
+func TestCloseNotify(t *testing.T) {
+	eachDriver(t, func(t *testing.T, driver string) {
+		p := &lines{handle: func(c *engine.Conn, line string) error {
+			if line == "echo" {
+				return echoLine(c, line)
+			}
+			for range len(line) {
+				_, _ = c.WriteThrough(make([]byte, 1000))
+			}
+			return engine.Because(engine.ReasonQuit, nil)
+		}}
+		s := serve(t, driver, "unix", p, engine.Limits{LingerTimeout: 5 * time.Second})
+		l, err := s.Listen(t.Context(), engine.ListenOptions{
+			Network: "unix", Address: s.listener.Addr().String() + "-tls", Protocol: p, TLS: serverTLS(t),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.listener = l
+		t.Run("after the peer's", func(t *testing.T) {
+			c, r := s.record()
+			c.ask("echo")
+			if err := c.Conn.(*tls.Conn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			c.rest()
+			if got := r.lastRecord(); got != recordAlert {
+				t.Errorf("the last record is of type %d", got)
+			}
+		})
+		t.Run("without room", func(t *testing.T) {
+			// A Unix socket takes the same number of messages each time; one
+			// of these fills it to the brim.
+			for n := 50; n < 130; n++ {
+				c, r := s.record()
+				c.send(strings.Repeat("q", n) + "\n")
+				<-time.After(time.Millisecond)
+				c.rest()
+				_ = c.raw.Close()
+				if got := r.lastRecord(); got != recordAlert {
+					t.Errorf("after %d messages the last record is of type %d", n, got)
+				}
+			}
+		})
+	})
+}

@@ -1,0 +1,128 @@
+package engine_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spate-io/spate/engine"
+)
+
+// What any goroutine writes leaves soon, whether or not the connection's task
+// is running just then.
+func TestWriteFromElsewhere(t *testing.T) {
+	eachCarrier(t, func(t *testing.T, driver, carrier string) {
+		conns := make(chan *engine.Conn, 1)
+		p := &lines{handle: func(c *engine.Conn, line string) error {
+			conns <- c
+			return echoLine(c, line)
+		}}
+		s := serve(t, driver, carrier, p, engine.Limits{})
+		cl := s.dial()
+		for range 50 { // so that some of them meet the task about to end
+			cl.send("hello\n")
+			c := <-conns
+			if _, err := c.Write([]byte("news\n")); err != nil {
+				t.Fatal(err)
+			}
+			a, b := cl.line(), cl.line()
+			if a+b != "hellonews" && a+b != "newshello" {
+				t.Fatalf("got %q and %q", a, b)
+			}
+		}
+	})
+}
+
+// A connection that closes while another goroutine writes through delivers all
+// of it first.
+func TestCloseWaitsForWriteThrough(t *testing.T) {
+	eachCarrier(t, func(t *testing.T, driver, carrier string) {
+		conns := make(chan *engine.Conn, 1)
+		p := &lines{handle: func(c *engine.Conn, line string) error {
+			conns <- c
+			return nil
+		}}
+		s := serve(t, driver, carrier, p, engine.Limits{LingerTimeout: 10 * time.Second})
+		cl := s.dial()
+		cl.send("hello\n")
+		c := <-conns
+		const size = 16 << 20 // more than the kernel takes
+		var writing sync.WaitGroup
+		writing.Go(func() {
+			if _, err := c.WriteThrough([]byte(strings.Repeat("x", size))); err != nil {
+				t.Errorf("writing through returned %v", err)
+			}
+		})
+		waitFor(t, "the write to begin", func() bool { return cl.buffered(1) })
+		c.Close(engine.ReasonQuit, nil)
+		if got := len(cl.rest()); got != size {
+			t.Errorf("%d of %d bytes arrived", got, size)
+		}
+		writing.Wait()
+		_ = cl.Close()
+		s.closedFor(engine.ReasonQuit, 1)
+	})
+}
+
+// A farewell that the peer takes slowly is not cut off by a deadline that was
+// for its requests.
+func TestFarewellOutlivesReadDeadlines(t *testing.T) {
+	eachCarrier(t, func(t *testing.T, driver, carrier string) {
+		const size = 16 << 20
+		p := &lines{handle: func(c *engine.Conn, _ string) error {
+			_, _ = c.WriteThrough([]byte(strings.Repeat("x", size)))
+			return engine.Because(engine.ReasonQuit, nil)
+		}}
+		s := serve(t, driver, carrier, p, engine.Limits{Buffered: size, FirstTimeout: soon})
+		cl := s.dial()
+		cl.send("get\n")
+		<-time.After(3 * soon)
+		if got := len(cl.rest()); got != size {
+			t.Errorf("%d of %d bytes arrived", got, size)
+		}
+		_ = cl.Close()
+		s.closedFor(engine.ReasonQuit, 1)
+	})
+}
+
+// Pushing from within Serve, with every policy and from two goroutines that
+// block, keeps the order of each pusher and ends.
+func TestPushFromServe(t *testing.T) {
+	eachCarrier(t, func(t *testing.T, driver, carrier string) {
+		const n = 3000
+		message := []byte(strings.Repeat("x", 1000) + "\n")
+		p := &lines{handle: func(c *engine.Conn, _ string) error {
+			var others sync.WaitGroup
+			for range 2 {
+				others.Go(func() {
+					for range n {
+						if err := c.Push(message, engine.Block); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			for range n {
+				if err := c.Push(message, engine.Block); err != nil {
+					return err
+				}
+			}
+			others.Wait()
+			if err := c.Push(message, engine.DropOldest); errors.Is(err, engine.ErrClosed) {
+				return err
+			}
+			return engine.Because(engine.ReasonQuit, nil)
+		}}
+		s := serve(t, driver, carrier, p, engine.Limits{Buffered: 64 << 10})
+		cl := s.dial()
+		cl.send("go\n")
+		if got := strings.Count(cl.rest(), "\n"); got < 3*n {
+			t.Errorf("%d of %d messages arrived", got, 3*n)
+		}
+		_ = cl.Close()
+		s.closedFor(engine.ReasonQuit, 1)
+		waitFor(t, "buffers to be given back", func() bool { return s.Stats().Buffered == 0 })
+	})
+}
