@@ -16,7 +16,7 @@
 // in the order of its requests; a reply that is wrong, or a connection that
 // breaks, is counted as an error and its connection is not used again.
 //
-// On Linux a single goroutine drives all plain connections with epoll, so that
+// On Linux (5.11 or newer) a single goroutine drives all plain connections with epoll, so that
 // one core of load can saturate one core of server with thousands of them. TLS
 // and other systems take two goroutines per connection, which costs the
 // generator more and the server the same.

@@ -59,6 +59,8 @@ const fanoutChannel = "fanout"
 // minFanoutSize has room for the number of a message.
 const minFanoutSize = 16
 
+var errOutOfOrder = errors.New("a message came that was not the next one")
+
 var errFanoutOptions = errors.New("subscribers, pipeline, lag and durations must be positive and within the limits, and a message at least 16 bytes")
 
 func (o FanoutOptions) withDefaults() (FanoutOptions, error) {
@@ -84,7 +86,7 @@ func Fanout(ctx context.Context, o FanoutOptions) (*FanoutResult, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing the fan-out: %w", err)
 	}
-	if !pollable {
+	if !pollable() {
 		return nil, fmt.Errorf("preparing the fan-out: %w on this system, it needs epoll", errors.ErrUnsupported)
 	}
 	conns, err := Dial(ctx, Options{

@@ -3,7 +3,6 @@ package load
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -163,8 +162,6 @@ func (f *fanout) replies(b []byte) ([]byte, error) {
 	}
 	return b, nil
 }
-
-var errOutOfOrder = errors.New("a message came that was not the next one")
 
 // messages takes the messages for subscriber i from b and returns the rest.
 func (f *fanout) messages(i int, b []byte) ([]byte, error) {

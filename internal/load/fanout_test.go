@@ -43,7 +43,7 @@ func TestFanoutReachesEverybody(t *testing.T) {
 				Address: serve(t, nil, broker(same)), Subscribers: 20, Size: c.size, Pipeline: c.pipeline, Lag: c.lag,
 				Warmup: 20 * time.Millisecond, Duration: 100 * time.Millisecond, PID: os.Getpid(),
 			})
-			if !pollable {
+			if !pollable() {
 				if !errors.Is(err, errors.ErrUnsupported) {
 					t.Errorf("error %v", err)
 				}
@@ -60,7 +60,7 @@ func TestFanoutReachesEverybody(t *testing.T) {
 }
 
 func TestFanoutCountsWhatIsMissed(t *testing.T) {
-	if !pollable {
+	if !pollable() {
 		return
 	}
 	lossy := func(subscriber int, message string) string {
@@ -78,7 +78,7 @@ func TestFanoutCountsWhatIsMissed(t *testing.T) {
 }
 
 func TestFanoutStopsAtAnotherMessage(t *testing.T) {
-	if !pollable {
+	if !pollable() {
 		return
 	}
 	for name, change := range map[string]func(int, string) string{

@@ -157,7 +157,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	defer closeAll(conns)
 	m := newMeter(&o)
-	if !o.Plain && o.TLS == nil && pollable {
+	if !o.Plain && o.TLS == nil && pollable() {
 		err = runPoll(ctx, &o, conns, m)
 	} else {
 		err = runPlain(ctx, &o, conns, m)

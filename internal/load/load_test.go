@@ -61,7 +61,7 @@ func TestEchoIsVerified(t *testing.T) {
 				if due := c.rate * r.Elapsed.Seconds(); c.rate > 0 && math.Abs(float64(r.Requests+r.Unanswered)-due) > 2 {
 					t.Errorf("%d requests and %d unanswered, %v were due", r.Requests, r.Unanswered, due)
 				}
-				if pollable && (r.CPU <= 0 || r.CPUPerRequest() <= 0) {
+				if pollable() && (r.CPU <= 0 || r.CPUPerRequest() <= 0) {
 					t.Errorf("the process used %v", r.CPU)
 				}
 			})

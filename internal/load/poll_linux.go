@@ -9,9 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pollable tells whether runPoll exists.
-const pollable = true
-
 // A polled is a run of one goroutine over all connections.
 type polled struct {
 	poller

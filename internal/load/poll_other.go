@@ -8,8 +8,8 @@ import (
 	"net"
 )
 
-// pollable tells whether runPoll exists.
-const pollable = false
+// pollable tells whether runPoll works.
+func pollable() bool { return false }
 
 func runPoll(context.Context, *Options, []net.Conn, *meter) error {
 	return errors.ErrUnsupported

@@ -26,6 +26,18 @@ type poller struct {
 	buf    [readSize]byte
 }
 
+// pollable tells whether runPoll works: older kernels, and some sandboxes, do
+// not have the call that it needs.
+func pollable() bool {
+	var p poller
+	if p.open() != nil {
+		return false
+	}
+	defer unix.Close(p.epfd)
+	_, errno := p.poll(0, syscall.RawSyscall6)
+	return errno == 0
+}
+
 func (p *poller) open() (err error) {
 	if p.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("creating an epoll instance: %w", err)
