@@ -24,9 +24,12 @@ func runReset(_ context.Context, r *Request) error {
 	return nil
 }
 
+// errQuit ends a connection whose client wants it.
+var errQuit = engine.Because(engine.ReasonQuit, nil)
+
 func runQuit(_ context.Context, r *Request) error {
 	r.OK()
-	return engine.Because(engine.ReasonQuit, nil)
+	return errQuit
 }
 
 func runPing(_ context.Context, r *Request) error {

@@ -45,7 +45,7 @@ func (s *session) enter(c *engine.Conn) {
 		s.become(id, generation)
 		return
 	}
-	if state := c.TLS(); state != nil && len(state.PeerCertificates) > 0 {
+	if state := c.TLS(); state != nil && len(state.VerifiedChains) > 0 {
 		if id, err := a.Certificate(connContext{c}, origin(c), state); err == nil {
 			s.become(id, generation)
 			return

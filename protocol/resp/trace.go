@@ -1,6 +1,8 @@
 package resp
 
 import (
+	"errors"
+
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -26,7 +28,7 @@ func (r *Request) traced() (err error) {
 		attribute.Int("spate.request.args", len(r.args)),
 	))
 	defer span.End()
-	if err = r.call(ctx); err != nil {
+	if err = r.call(ctx); err != nil && !errors.Is(err, errQuit) {
 		span.SetStatus(codes.Error, err.Error())
 	}
 	return err
