@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"syscall"
-	"time"
 
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/engine"
@@ -88,8 +86,8 @@ func (a *App) open(l Listener) (*socket, error) {
 		}
 		s.tls = certs.Config()
 	}
-	if s.ln, err = bind(at); err != nil {
-		return nil, err
+	if s.ln, err = engine.Bind(context.Background(), at.network, at.host); err != nil {
+		return nil, cannotListen(at, err)
 	}
 	s.name = at.resolved(s.ln.Addr())
 	if err := a.mayExpose(s, l.Insecure); err != nil {
@@ -137,45 +135,6 @@ func (a *App) mayExpose(s *socket, insecure bool) error {
 		return exposed(s.at)
 	}
 	return nil
-}
-
-// keepAlive finds dead peers within two minutes.
-const (
-	keepAliveIdle     = 60 * time.Second
-	keepAliveInterval = 15 * time.Second
-	keepAliveCount    = 4
-)
-
-// bind opens the socket of an address.
-func bind(at address) (net.Listener, error) {
-	if at.network == "unix" {
-		if err := removeStaleSocket(at.host); err != nil {
-			return nil, cannotListen(at, err)
-		}
-	}
-	lc := net.ListenConfig{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount},
-		Control:         noDelay,
-	}
-	ln, err := lc.Listen(context.Background(), at.network, at.host)
-	if err != nil {
-		return nil, cannotListen(at, err)
-	}
-	return ln, nil
-}
-
-// removeStaleSocket removes a Unix socket that a crashed process left: one on
-// which nobody answers.
-func removeStaleSocket(path string) error {
-	st, err := os.Stat(path)
-	if err != nil || st.Mode()&os.ModeSocket == 0 {
-		return nil // listening says what is wrong
-	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		_ = c.Close()
-		return syscall.EADDRINUSE
-	}
-	return os.Remove(path)
 }
 
 // cannotListen says in one sentence why a socket could not be opened, and what to do.

@@ -61,19 +61,12 @@ func (l *Listener) Secure() bool { return l.tls != nil }
 // Accepted returns the number of connections that it has admitted.
 func (l *Listener) Accepted() uint64 { return l.accepted.Load() }
 
-// Listen opens a socket and serves connections on it until Shutdown or Close.
+// Listen opens a socket with [Bind] and serves connections on it until
+// Shutdown or Close.
 func (e *Engine) Listen(ctx context.Context, o ListenOptions) (*Listener, error) {
-	var lc net.ListenConfig
-	lc.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 15 * time.Second, Count: 4}
-	lc.Control = controlListener
-	if o.Network == "unix" {
-		if err := removeStaleSocket(o.Address); err != nil {
-			return nil, err
-		}
-	}
-	ln, err := lc.Listen(ctx, o.Network, o.Address)
+	ln, err := Bind(ctx, o.Network, o.Address)
 	if err != nil {
-		return nil, fmt.Errorf("listening on %s %s: %w", o.Network, o.Address, err)
+		return nil, err
 	}
 	l, err := e.Serve(ln, o)
 	if err != nil {
@@ -112,20 +105,6 @@ func (e *Engine) Serve(ln net.Listener, o ListenOptions) (*Listener, error) {
 	e.listeners = append(e.listeners, l)
 	e.running.Go(l.run)
 	return l, nil
-}
-
-// removeStaleSocket removes a Unix socket that a crashed process left: one on
-// which nobody answers.
-func removeStaleSocket(path string) error {
-	st, err := os.Stat(path)
-	if err != nil || st.Mode()&os.ModeSocket == 0 {
-		return nil // Listen says what is wrong
-	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		_ = c.Close()
-		return fmt.Errorf("listening on unix %s: %w", path, syscall.EADDRINUSE)
-	}
-	return os.Remove(path)
 }
 
 // Close stops accepting. Connections that were accepted stay.
