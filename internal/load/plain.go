@@ -46,7 +46,7 @@ func runPlain(ctx context.Context, o *Options, conns []net.Conn, m *meter) error
 		for range o.Pipeline {
 			c.tokens <- 0
 		}
-		all.Go(func() { p.write(c, i) })
+		all.Go(func() { p.write(c) })
 		all.Go(func() { p.read(c, i) })
 	}
 	err := p.watch(ctx)
@@ -83,7 +83,7 @@ func (p *plain) watch(ctx context.Context) error {
 }
 
 // write sends the requests of one connection.
-func (p *plain) write(c *plainClient, i int) {
+func (p *plain) write(c *plainClient) {
 	var out []byte
 	for {
 		var free time.Duration

@@ -33,7 +33,7 @@ func pollable() bool {
 	if p.open() != nil {
 		return false
 	}
-	defer unix.Close(p.epfd)
+	defer func() { _ = unix.Close(p.epfd) }()
 	_, errno := p.poll(0, syscall.RawSyscall6)
 	return errno == 0
 }

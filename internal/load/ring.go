@@ -34,6 +34,3 @@ func (r *ring[T]) pop() T {
 	r.n--
 	return v
 }
-
-// at returns the i-th oldest.
-func (r *ring[T]) at(i int) *T { return &r.slots[(r.head+i)&(len(r.slots)-1)] }
