@@ -43,6 +43,7 @@ func (m *meter) tick(now time.Duration) bool {
 		m.measuring = true
 		m.from = now
 		m.to = now + m.o.Duration
+		m.nextReport = now + m.o.progressEvery
 		m.readCPU(&m.cpu)
 	case m.measuring && now >= m.to:
 		m.end(now)
