@@ -96,6 +96,11 @@ func (a *App) Bus() *bus.Bus { return a.bus }
 // is nil if the options were wrong.
 func (a *App) Engine() *engine.Engine { return a.engine }
 
+// Connections returns the number of open connections, over all listeners.
+func (a *App) Connections() int {
+	return a.engine.Stats().Connections + a.door.Stats().Connections
+}
+
 // Tasks returns the list of the app's tasks, which /debug/tasks shows. Handlers
 // that spawn tasks under their context are in it.
 func (a *App) Tasks() *task.Registry { return &a.tasks }
@@ -173,7 +178,7 @@ func (a *App) drain(doors *task.Scope) error {
 	ctx, cancel := context.WithTimeout(context.Background(), max(0, a.opts.DrainTimeout))
 	defer cancel()
 	start := time.Now()
-	a.opts.Logger.Info("draining", "connections", a.engine.Stats().Connections, "timeout", a.opts.DrainTimeout)
+	a.opts.Logger.Info("draining", "connections", a.Connections(), "timeout", a.opts.DrainTimeout)
 	err := errors.Join(a.engine.Shutdown(ctx), a.door.Shutdown(ctx), doors.Wait(), a.auth.Close())
 	a.mu.Lock()
 	defer a.mu.Unlock()
