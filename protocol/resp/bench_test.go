@@ -18,7 +18,7 @@ func loose(t testing.TB, o Options) *Request {
 	}
 	s := &session{proto: p}
 	s.set(stateOpen, true)
-	return &Request{proto: p, sess: s, limits: wire.Limits{Args: 1 << 20, Bulk: 1 << 20}}
+	return &Request{proto: p, sess: s, limits: wire.Limits{Args: 1 << 20, Bulk: 1 << 20, Total: 1 << 20}}
 }
 
 // serveAll is what Serve does, without the connection.

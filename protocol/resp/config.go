@@ -23,10 +23,6 @@ func (r *Request) parameters() []parameter {
 	if idle >= century {
 		idle = 0
 	}
-	bulk := limits.Message - framing
-	if r.proto.limits.Bulk > 0 {
-		bulk = min(bulk, r.proto.limits.Bulk)
-	}
 	buffered := strconv.Itoa(limits.Buffered)
 	return []parameter{
 		{"appendonly", "no"},
@@ -40,7 +36,7 @@ func (r *Request) parameters() []parameter {
 		{"maxmemory-policy", "noeviction"},
 		{"notify-keyspace-events", ""},
 		{"port", port(r.conn)},
-		{"proto-max-bulk-len", strconv.Itoa(bulk)},
+		{"proto-max-bulk-len", strconv.Itoa(r.limits.Bulk)},
 		{"save", ""},
 		{"tcp-keepalive", "60"},
 		{"timeout", strconv.FormatInt(idle, 10)},

@@ -121,7 +121,7 @@ func (r *Request) infoStats(b *strings.Builder) {
 		"total_net_input_bytes", conns.BytesIn, "total_net_output_bytes", conns.BytesOut,
 		"rejected_connections", conns.Closed[engine.ReasonTooMany]+conns.Closed[engine.ReasonTooManyAddress],
 		"expired_keys", 0, "evicted_keys", 0, "keyspace_hits", 0, "keyspace_misses", 0,
-		"pubsub_channels", len(r.proto.bus.Channels("*")), "pubsub_patterns", route.Patterns,
+		"pubsub_channels", route.Filters, "pubsub_patterns", route.Patterns,
 		"pubsub_published", route.Published, "pubsub_delivered", route.Delivered, "pubsub_dropped", route.Dropped,
 		"client_output_buffer_limit_disconnections", conns.Closed[engine.ReasonOverflow],
 		"acl_access_denied_cmd", mine.Denied, "total_error_replies", mine.Errors+r.tally.errors)

@@ -32,8 +32,6 @@ const (
 	shownArgs = 128
 	// databases is what SELECT accepts, as in Redis. They mean nothing here, and nothing for publishing in Redis.
 	databases = 16
-	// framing is the part of the longest request that is not its longest argument.
-	framing = 64
 )
 
 func (l Limits) withDefaults() Limits {

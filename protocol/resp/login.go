@@ -64,8 +64,8 @@ func (s *session) become(id auth.Identity, generation uint64) {
 	if d := s.more.Load(); d != nil || id.User() != "" {
 		s.rename(func(d *details) { d.user = id.User() })
 	}
-	if sub := s.subscriber(); sub != nil {
-		sub.judge(id, 0) // the subscriptions were allowed to somebody else: each message is asked about
+	if s.checkSubscriptions(generation) != nil {
+		s.subscriber().judge(id, 0) // they were allowed to somebody else: each message is asked about
 	}
 }
 

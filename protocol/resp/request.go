@@ -36,12 +36,18 @@ type tally struct{ commands, errors, unknown, denied uint64 }
 func (p *Protocol) begin(s *session, c *engine.Conn) *Request {
 	r := p.requests.Get().(*Request)
 	r.sess, r.conn = s, c
-	longest := c.Engine().MessageLimit() - framing
-	if p.limits.Bulk > 0 {
-		longest = min(longest, p.limits.Bulk)
-	}
-	r.limits = wire.Limits{Args: p.limits.Args, Bulk: longest}
+	r.limits = p.wireLimits(c)
 	return r
+}
+
+// wireLimits are those of every request on the connection, but for guests.
+func (p *Protocol) wireLimits(c *engine.Conn) wire.Limits {
+	total := c.Engine().MessageLimit() - 1 // as many bytes are too many for the engine
+	longest := total
+	if p.limits.Bulk > 0 {
+		longest = min(total, p.limits.Bulk)
+	}
+	return wire.Limits{Args: p.limits.Args, Bulk: longest, Total: total}
 }
 
 // end sends the replies and gives the request back. After a panic the replies to the requests before it are sent

@@ -11,6 +11,8 @@ type Limits struct {
 	Args int
 	// Bulk is the largest argument in bytes.
 	Bulk int
+	// Total is the largest request in bytes. One that cannot end within it is refused as soon as that is known.
+	Total int
 	// Guest says that the peer has yet to authenticate: at most GuestArgs arguments of GuestBulk bytes.
 	Guest bool
 }
@@ -99,22 +101,26 @@ func split(in []byte, args [][]byte, limits *Limits) ([][]byte, int) {
 		args = append(args, in[from:from+n:from+n])
 		i = from + n + 2
 	}
+	if i > limits.Total {
+		return args, 0
+	}
 	return args, i
 }
 
 // length reads the decimal number at i and returns where the line after it begins, or 0 if it is not a plain number
 // with the end of its line behind it.
 func length(in []byte, i int) (n, next int) {
-	const digits = 9 // more are beyond any limit that makes sense; scan reads them
+	const digits = 10 // of 2^31-1, which nothing exceeds that split accepts
+	var u uint64
 	for j := i; j < len(in)-1; j++ {
 		c := in[j] - '0'
 		if c > 9 {
-			if in[j] != '\r' || j == i || j-i > digits || in[i] == '0' && j-i > 1 {
+			if in[j] != '\r' || j == i || j-i > digits || in[i] == '0' && j-i > 1 || u > math.MaxInt32 {
 				return 0, 0
 			}
-			return n, j + 2
+			return int(u), j + 2
 		}
-		n = n*10 + int(c)
+		u = u*10 + uint64(c)
 	}
 	return 0, 0
 }
@@ -169,7 +175,7 @@ func (r *Reader) argument(in []byte, limits *Limits) (more bool, err error) {
 	}
 	n, ok := number(line[1:])
 	switch {
-	case !ok || n < 0 || n > int64(limits.Bulk):
+	case !ok || n < 0 || n > int64(limits.Bulk) || n > int64(limits.Total)-int64(r.at)-2:
 		return false, errBulk
 	case n > GuestBulk && limits.Guest:
 		return false, errGuestBulk

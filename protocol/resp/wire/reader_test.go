@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var member = &Limits{Args: 1 << 20, Bulk: 1 << 20}
+var member = &Limits{Args: 1 << 20, Bulk: 1 << 20, Total: 1 << 21}
 
 // result is what a stream of bytes is understood as.
 type result struct {
@@ -155,12 +155,16 @@ func TestReaderSplit(t *testing.T) {
 }
 
 func TestReaderArgs(t *testing.T) {
-	limits := &Limits{Args: 2, Bulk: 3}
+	limits := &Limits{Args: 2, Bulk: 3, Total: 22}
 	for in, want := range map[string]string{
 		"*3\r\n":          "Protocol error: invalid multibulk length",
 		"a b c\n":         "Protocol error: invalid multibulk length",
 		"*1\r\n$4\r\n":    "Protocol error: invalid bulk length",
 		"*1\r\n$3\r\nabc": "",
+
+		"*2\r\n$3\r\nabc\r\n$3\r\nabc\r\n":  "",
+		"*02\r\n$3\r\nabc\r\n$3\r\nabc\r\n": "Protocol error: invalid multibulk length",
+		"*2\r\n$3\r\nabc\r\n$3\r\nabcd":     "",
 	} {
 		if got := read([]byte(in), limits); got.err != want {
 			t.Errorf("%q: %q, want %q", in, got.err, want)
@@ -211,7 +215,7 @@ func FuzzReader(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, in []byte, guest bool, cut, step uint16) {
-		limits := &Limits{Args: 1000, Bulk: 1000, Guest: guest}
+		limits := &Limits{Args: 1000, Bulk: 1000, Total: 2000, Guest: guest}
 		whole := read(in, limits)
 		if got := read(in, limits, min(int(cut), len(in))); !got.equal(whole) {
 			t.Fatalf("cut at %d: %+v, want %+v", cut, got, whole)
@@ -249,5 +253,22 @@ func BenchmarkReader(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestReaderTotal refuses a request as soon as it is known to be too long, wherever it is cut.
+func TestReaderTotal(t *testing.T) {
+	stream := []byte("*3\r\n$5\r\nhello\r\n$5\r\nworld\r\n$5\r\nagain\r\n")
+	for total := range len(stream) + 2 {
+		limits := &Limits{Args: 10, Bulk: 10, Total: total}
+		want := result{requests: []string{`["hello" "world" "again"]`}, used: len(stream)}
+		if total < len(stream) {
+			want = result{err: "Protocol error: invalid bulk length"}
+		}
+		for cut := range stream {
+			if got := read(stream, limits, cut); !got.equal(want) {
+				t.Fatalf("total %d, cut at %d: %+v, want %+v", total, cut, got, want)
+			}
+		}
 	}
 }
