@@ -53,6 +53,15 @@ var repoProofs = []proof{
 	{"files-are-present", "missing, empty and wrong", map[string]string{"README.md": "\n", "LICENSE": "MIT"}, tables{required: []string{"README.md", "SECURITY.md"}},
 		[]string{"LICENSE:1: not the Apache License", "README.md:1: missing or empty", "SECURITY.md:1: missing or empty"}},
 
+	{"promises-are-tested", "tested", map[string]string{
+		"README.md":   "## What it promises\n- **No surprise.** None.\n## More\n- **Else.** No promise.\n",
+		"a/a_test.go": "package a\n\nfunc TestPromiseNoSurpriseAtAll(t *testing.T) {}\n",
+	}, tables{}, nil},
+	{"promises-are-tested", "not tested", map[string]string{
+		"README.md": "# a\n## What it promises\n- **No surprise.** None.\n",
+		"a/a.go":    "package a\n\nfunc TestPromiseNoSurprise() {}\n",
+	}, tables{}, []string{"README.md:3: no test is called TestPromiseNoSurprise"}},
+
 	{"no-machine-paths", "none", one("README.md", "see /var/lib/spate, ~/home/x, network/root/x and $HOME/root/\n"), tables{}, nil},
 	{"no-machine-paths", "some, in a nested module too", map[string]string{
 		"README.md":    "run\n`/home/jane/spate/bin/spate`\n",

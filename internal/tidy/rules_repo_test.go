@@ -1,6 +1,7 @@
 package tidy
 
 import (
+	"go/ast"
 	"maps"
 	"path"
 	"regexp"
@@ -37,4 +38,45 @@ func noMachinePaths(t *tree, _ tables) (found []finding) {
 		}
 	}
 	return found
+}
+
+// promise matches one promise of the README: `- **No surprise.** …`.
+var promise = regexp.MustCompile(`^- \*\*([^*]+)\.\*\*`)
+
+// promisesAreTested: what the README promises under "What it promises" has a test whose name begins with TestPromise and
+// the promise's.
+func promisesAreTested(t *tree, _ tables) (found []finding) {
+	section := ""
+	for i, line := range strings.Split(t.texts["README.md"], "\n") {
+		if title, ok := strings.CutPrefix(line, "## "); ok {
+			section = title
+		}
+		m := promise.FindStringSubmatch(line)
+		if section != "What it promises" || m == nil {
+			continue
+		}
+		if name := "TestPromise" + camel(m[1]); !t.hasTest(name) {
+			found = append(found, finding{path: "README.md", line: i + 1, what: "no test is called " + name + "…. Write it, or do not promise it"})
+		}
+	}
+	return found
+}
+
+// camel makes NoSurprise from "No surprise".
+func camel(words string) (name string) {
+	for word := range strings.FieldsSeq(words) {
+		name += strings.ToUpper(word[:1]) + word[1:]
+	}
+	return name
+}
+
+func (t *tree) hasTest(prefix string) bool {
+	for f := range t.files {
+		for _, decl := range f.Decls {
+			if d, ok := decl.(*ast.FuncDecl); ok && f.test && strings.HasPrefix(d.Name.Name, prefix) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -31,6 +31,7 @@ var rules = []rule{
 	{"leaks-fail", leaksFail},
 	{"files-are-present", filesArePresent},
 	{"no-machine-paths", noMachinePaths},
+	{"promises-are-tested", promisesAreTested},
 }
 
 // TestTidy holds every rule against this repository.
