@@ -33,7 +33,7 @@ func runIdle(ctx context.Context, args []string) error {
 	var r idleRun
 	f := newFlags("idle", &r.settings)
 	f.IntVar(&r.conns, "conns", 10_000, "connections")
-	f.Float64Var(&r.settle, "settle", 5, "seconds to wait before looking at the memory")
+	f.Float64Var(&r.settle, "settle", 8, "seconds to wait before looking at the memory")
 	f.BoolVar(&r.tls, "tls", false, "speak TLS, which the Tokio program and netpoll do not")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -41,7 +41,7 @@ func runIdle(ctx context.Context, args []string) error {
 	if len(r.peers) == 0 {
 		r.peers = list{"spate", "tokio", "gonet", "netpoll"}
 		if r.tls {
-			r.peers = list{"spate", "gonet"}
+			r.peers = list{"spate-serve", "spate", "gonet"}
 		}
 	}
 	if err := r.prepare(ctx); err != nil {

@@ -30,6 +30,7 @@ func peers() map[string]peer {
 	return map[string]peer{
 		"spate":         {"spate", goServer("spate")},
 		"spate-net":     {"spate", goServer("spate", "-engine", "net")},
+		"spate-serve":   {"serve", spateEcho},
 		"gonet":         {"gonet", goServer("gonet")},
 		"netpoll":       {"netpoll", goServer("netpoll")},
 		"tokio":         {"tokio", tokioServer("multi", "thread")},
@@ -82,6 +83,23 @@ func spateRESP(ctx context.Context, o serverOptions) (*server, error) {
 	}
 	return startAt(ctx, o.cpu, address, filepath.Join(target, "serve"), "serve", "--listen", "resp://"+address,
 		"--log-level", "warn")
+}
+
+// spateEcho is the program that a user starts, with an echo listener only.
+func spateEcho(ctx context.Context, o serverOptions) (*server, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	argv := []string{filepath.Join(target, "serve"), "serve", "--log-level", "warn"}
+	if !o.tls {
+		return startAt(ctx, o.cpu, address, append(argv, "--listen", "echo://"+address)...)
+	}
+	cert, key := filepath.Join(target, "cert.pem"), filepath.Join(target, "key.pem")
+	if err := writeCertificate(cert, key); err != nil {
+		return nil, err
+	}
+	return startAt(ctx, o.cpu, address, append(argv, "--listen", "echo+tls://"+address, "--tls-cert", cert, "--tls-key", key)...)
 }
 
 func redisServer(ctx context.Context, o serverOptions) (*server, error) {
