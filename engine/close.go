@@ -87,6 +87,9 @@ func (c *Conn) closeStep(scratch []byte) (again bool) {
 	if c.phase == phaseClosing {
 		c.phase = phaseFlushing
 		c.due.readAt.Store(0) // from here on the peer only has to read
+		if c.hints.has(hintSecret) {
+			c.dropOutputLocked() // the handshake failed
+		}
 		c.endSessionLocked()
 	}
 	if c.phase == phaseFlushing {
@@ -215,6 +218,16 @@ func (c *Conn) report() {
 		args = append(args, "error", why.Err.Error())
 	}
 	c.eng.log.Log(c.eng.ctx, level, "connection closed", args...)
+}
+
+// cutOff ends the connection without waiting for its peer.
+func (c *Conn) cutOff() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closeLocked(ReasonShutdown, nil)
+	if c.phase < phaseClosed { // the descriptor's number may be another's by then
+		c.abandonLocked()
+	}
 }
 
 // expire closes the connection because a deadline has passed.

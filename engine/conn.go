@@ -65,6 +65,7 @@ const (
 	hintFull    uint32 = 1 << iota // the socket has no room; the driver calls writable when it has
 	hintClosing                    // phase is not phaseOpen
 	hintWaiting                    // out is not nil
+	hintSecret                     // nothing may be sent before TLS is in place
 )
 
 func (h *hints) has(hint uint32) bool { return h.bits.Load()&hint != 0 }

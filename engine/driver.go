@@ -15,8 +15,10 @@ type driver interface {
 	scheduleFlush(c *Conn)
 	// workers returns the number of goroutines that serve connections now.
 	workers() int
-	// stop waits for its goroutines. All connections are closed by then.
-	stop() error
+	// stop ends its goroutines. All connections are closed by then, and it
+	// waits; otherwise handlers are stuck, and end what they hold on their way
+	// out.
+	stop(wait bool) error
 }
 
 // stream is what bytes are read from and written to. Only the owner reads, and

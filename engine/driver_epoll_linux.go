@@ -32,7 +32,7 @@ func newEpollDriver(e *Engine) (driver, error) {
 	for range n {
 		l, err := newLoop(e)
 		if err != nil {
-			return nil, errors.Join(err, d.stop())
+			return nil, errors.Join(err, d.stop(true))
 		}
 		d.loops = append(d.loops, l)
 	}
@@ -74,13 +74,7 @@ func (d *epollDriver) adopt(l *Listener, fd int, remote netip.AddrPort) {
 	c.state.Store(stateOwned | eventOpen) // so that no event hands it out before it is ready
 	d.eng.initConn(&c.Conn, l, c)
 	if err := c.loop.register(fd, c.tag()); err != nil {
-		c.mu.Lock()
-		c.phase, c.reason = phaseFlushing, ReasonInternal
-		c.hints.set(hintClosing)
-		c.extra().cause = err
-		c.finishLocked()
-		c.mu.Unlock()
-		return
+		c.Close(ReasonInternal, err)
 	}
 	c.loop.pushTurn(c)
 }
@@ -105,10 +99,10 @@ func (d *epollDriver) workers() int {
 	return n
 }
 
-func (d *epollDriver) stop() error {
+func (d *epollDriver) stop(wait bool) error {
 	var errs []error
 	for _, l := range d.loops {
-		errs = append(errs, l.stop())
+		errs = append(errs, l.stop(wait))
 	}
 	return errors.Join(errs...)
 }

@@ -43,8 +43,9 @@ func (d *netDriver) adopt(l *Listener, nc net.Conn) {
 		return
 	}
 	s := &netSock{nc: nc, c: &Conn{peer: packAddr(remote)}, wakeup: make(chan struct{}, 1)}
+	s.c.state.Store(stateOwned | eventOpen) // so that no signal hands it out before it is ready
 	d.eng.initConn(s.c, l, s)
-	s.c.signal(eventOpen)
+	d.wake(s.c)
 }
 
 // addrPort returns the address of an IP peer, and otherwise an invalid one.
@@ -96,8 +97,10 @@ func (d *netDriver) scheduleFlush(c *Conn) {
 
 func (d *netDriver) workers() int { return int(d.count.Load()) }
 
-func (d *netDriver) stop() error {
-	d.running.Wait()
+func (d *netDriver) stop(wait bool) error {
+	if wait {
+		d.running.Wait()
+	}
 	return nil
 }
 
@@ -187,12 +190,15 @@ func (s *netSock) shutdown() {
 	s.interrupt()
 }
 
+// interrupt ends a read or a wait. The deadline comes first: set after the
+// owner has been woken and has rearmed, it would end a read for nothing, and no
+// signal would follow.
 func (s *netSock) interrupt() {
+	_ = s.nc.SetReadDeadline(longAgo())
 	select {
 	case s.wakeup <- struct{}{}:
 	default:
 	}
-	_ = s.nc.SetReadDeadline(longAgo())
 }
 
 func (s *netSock) blocks() bool { return true }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,9 +45,10 @@ type Engine struct {
 
 	mu        sync.Mutex
 	drivers   map[string]driver
-	listeners []*Listener
-	stopping  bool
-	running   sync.WaitGroup // accept loops and the timekeeper
+	listeners []*Listener // those that accept
+	stopping  atomic.Bool // set under mu
+	accepting sync.WaitGroup
+	timing    sync.WaitGroup
 	stopTime  chan struct{}
 }
 
@@ -73,7 +75,7 @@ func New(o Options) (*Engine, error) {
 		cancel()
 		return nil, fmt.Errorf("starting the %q driver: %w", o.Driver, err)
 	}
-	e.running.Go(e.keepTime)
+	e.timing.Go(e.keepTime)
 	return e, nil
 }
 
@@ -84,7 +86,7 @@ func (e *Engine) driver(name string) (driver, error) {
 	if d := e.drivers[name]; d != nil {
 		return d, nil
 	}
-	if e.stopping {
+	if e.stopping.Load() {
 		return nil, ErrStopped
 	}
 	var d driver
@@ -146,18 +148,15 @@ func (e *Engine) deadline(c *Conn, why Reason) {
 // context canceled and are waited for a moment more. The error says what had
 // to be cut off. It may be called once.
 func (e *Engine) Shutdown(ctx context.Context) error {
-	e.mu.Lock()
-	if e.stopping {
-		e.mu.Unlock()
-		return ErrStopped
+	listeners, err := e.stopListening()
+	if err != nil {
+		return err
 	}
-	e.stopping = true
-	listeners := e.listeners
-	e.mu.Unlock()
 	var errs []error
 	for _, l := range listeners {
 		errs = append(errs, l.Close())
 	}
+	e.accepting.Wait() // what was accepted last is in the table now
 	for c := range e.Connections {
 		c.signal(eventDrain)
 	}
@@ -168,21 +167,30 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	}
 	e.cancel()
 	close(e.stopTime)
-	e.running.Wait()
+	e.timing.Wait()
 	for _, d := range e.driverList() {
-		errs = append(errs, d.stop())
+		errs = append(errs, d.stop(e.table.size() == 0))
 	}
 	return errors.Join(errs...)
+}
+
+// stopListening has Listen and Serve fail from here on, and returns what
+// listens now.
+func (e *Engine) stopListening() ([]*Listener, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopping.Load() {
+		return nil, ErrStopped
+	}
+	e.stopping.Store(true)
+	return slices.Clone(e.listeners), nil
 }
 
 // cutOff ends the connections that did not drain in time.
 func (e *Engine) cutOff() error {
 	left := e.table.all()
 	for _, c := range left {
-		c.close(ReasonShutdown, nil)
-		c.mu.Lock()
-		c.abandonLocked()
-		c.mu.Unlock()
+		c.cutOff()
 	}
 	const grace = time.Second // for handlers to notice that their context has ended
 	stuck := time.NewTimer(grace)
@@ -255,6 +263,9 @@ func (e *Engine) initConn(c *Conn, l *Listener, s sock) {
 	c.id = e.nextID.Add(1)
 	c.openedAt = e.clock.ticks()
 	c.lastAt.Store(c.openedAt)
+	if l.tls != nil {
+		c.hints.set(hintSecret)
+	}
 	e.table.add(c)
 	e.stats.accepted.Add(1)
 	l.accepted.Add(1)

@@ -8,7 +8,7 @@ import (
 // scheduleFlushLocked has a task of the driver send what waits, unless one is
 // about to anyway, or the socket has no room.
 func (c *Conn) scheduleFlushLocked() {
-	if c.flags&(flagFlushJob|flagFlushing) != 0 || c.out == nil || c.hints.has(hintFull) {
+	if c.flags&(flagFlushJob|flagFlushing) != 0 || c.out == nil || c.hints.has(hintFull|hintSecret) {
 		return
 	}
 	c.flags |= flagFlushJob
@@ -49,7 +49,7 @@ func (c *Conn) writable() {
 // released while it writes; one goroutine writes at a time, and takes along
 // what others append meanwhile.
 func (c *Conn) flushLocked() {
-	if c.out == nil || c.flags&flagFlushing != 0 || c.hints.has(hintFull) || c.phase >= phaseLingering {
+	if c.out == nil || c.flags&flagFlushing != 0 || c.hints.has(hintFull|hintSecret) || c.phase >= phaseLingering {
 		return
 	}
 	c.flags |= flagFlushing

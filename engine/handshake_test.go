@@ -3,6 +3,7 @@ package engine_test
 import (
 	"bytes"
 	"crypto/tls"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -99,5 +100,97 @@ func TestCloseNotify(t *testing.T) {
 				}
 			}
 		})
+	})
+}
+
+// only returns the engine's one connection, also before its session is open.
+func (s *server) only() *engine.Conn {
+	s.t.Helper()
+	var found *engine.Conn
+	waitFor(s.t, "the connection", func() bool {
+		for c := range s.Connections {
+			found = c
+		}
+		return found != nil
+	})
+	return found
+}
+
+func (s *server) dialRaw() net.Conn {
+	s.t.Helper()
+	addr := s.listener.Addr()
+	raw, err := net.Dial(addr.Network(), addr.String())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_ = raw.SetDeadline(time.Now().Add(30 * time.Second))
+	s.t.Cleanup(func() { _ = raw.Close() })
+	return raw
+}
+
+// Nothing leaves in clear: what is pushed during the handshake waits for its
+// end, and is thrown away if it fails.
+func TestPushDuringHandshake(t *testing.T) {
+	eachDriver(t, func(t *testing.T, driver string) {
+		for _, write := range []struct {
+			name string
+			do   func(c *engine.Conn) error
+		}{
+			{"push", func(c *engine.Conn) error { return c.Push([]byte("secret\n"), engine.Disconnect) }},
+			{"write", func(c *engine.Conn) error { _, err := c.Write([]byte("secret\n")); return err }},
+			{"write through", func(c *engine.Conn) error { _, err := c.WriteThrough([]byte("secret\n")); return err }},
+		} {
+			t.Run(write.name, func(t *testing.T) {
+				s := serve(t, driver, "tls13", &lines{handle: echoLine}, engine.Limits{})
+				raw := s.dialRaw()
+				if err := write.do(s.only()); err != nil {
+					t.Fatal(err)
+				}
+				c := s.client(raw, tls.Client(raw, clientTLS()))
+				if got := c.line(); got != "secret" {
+					t.Errorf("got %q", got)
+				}
+				c.ask("hello")
+				_ = c.Close()
+				waitFor(t, "the connection to end", func() bool { return s.Stats().Connections == 0 })
+				bad := s.dialRaw()
+				if err := write.do(s.only()); err != nil {
+					t.Fatal(err)
+				}
+				_, _ = bad.Write([]byte("no handshake at all"))
+				got, _ := io.ReadAll(bad)
+				if bytes.Contains(got, []byte("secret")) {
+					t.Errorf("got %q in clear", got)
+				}
+				s.closedFor(engine.ReasonHandshake, 1)
+				waitFor(t, "the buffer to be given back", func() bool { return s.Stats().Buffered == 0 })
+			})
+		}
+	})
+}
+
+// A peer that has not even finished its handshake holds nobody up: neither the
+// one who closes it nor a shutdown.
+func TestCloseDuringHandshake(t *testing.T) {
+	eachDriver(t, func(t *testing.T, driver string) {
+		for _, reason := range []engine.Reason{engine.ReasonKilled, engine.ReasonQuit, engine.ReasonShutdown} {
+			t.Run(reason.String(), func(t *testing.T) {
+				s := serve(t, driver, "tls13", &lines{handle: echoLine}, engine.Limits{})
+				raw := s.dialRaw()
+				_, _ = raw.Write([]byte("\x16\x03\x01"))
+				c := s.only()
+				waitFor(t, "the handshake to begin", func() bool { return s.Stats().Handshakes == 1 })
+				if reason == engine.ReasonShutdown {
+					if err := s.shutdown(5 * time.Second); err != nil {
+						t.Error(err)
+					}
+				} else {
+					c.Close(reason, nil)
+				}
+				s.closedFor(reason, 1)
+				_, _ = io.Copy(io.Discard, raw)
+				waitFor(t, "the handshake to end", func() bool { return s.Stats().Handshakes == 0 })
+			})
+		}
 	})
 }

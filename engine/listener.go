@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -99,11 +100,11 @@ func (e *Engine) Serve(ln net.Listener, o ListenOptions) (*Listener, error) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.stopping {
+	if e.stopping.Load() {
 		return nil, ErrStopped
 	}
 	e.listeners = append(e.listeners, l)
-	e.running.Go(l.run)
+	e.accepting.Go(l.run)
 	return l, nil
 }
 
@@ -117,6 +118,7 @@ func (l *Listener) Close() error {
 	default:
 		close(l.closed)
 	}
+	l.eng.listeners = slices.DeleteFunc(l.eng.listeners, func(o *Listener) bool { return o == l })
 	err := l.ln.Close()
 	if l.dup != nil {
 		err = errors.Join(err, l.dup.Close())

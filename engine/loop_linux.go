@@ -130,13 +130,25 @@ func (l *loop) work() {
 		case !l.closed && !l.polling && l.pollLocked():
 			yielded = false
 		case l.closed || l.parked:
-			l.free--
-			l.total--
+			l.leaveLocked()
 			return
 		default:
 			l.parkLocked()
 			yielded = false
 		}
+	}
+}
+
+// leaveLocked is the end of a worker. The last one closes the epoll instance:
+// its number may be another's from then on, and nobody must poll it any more.
+func (l *loop) leaveLocked() {
+	l.free--
+	l.total--
+	if l.total > 0 || !l.closed {
+		return
+	}
+	if err := l.file.Close(); err != nil {
+		l.eng.log.Debug("closing an epoll instance", "error", err)
 	}
 }
 
@@ -272,13 +284,15 @@ func (l *loop) workers() int {
 	return l.total
 }
 
-// stop ends the workers. All connections are closed.
-func (l *loop) stop() error {
+// stop has the workers end, and waits for them if no handler is stuck.
+func (l *loop) stop(wait bool) error {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
-	err := l.file.Close()
-	l.running.Wait()
+	err := l.file.SetReadDeadline(longAgo()) // who is parked wakes up
+	if wait {
+		l.running.Wait()
+	}
 	return err
 }
 

@@ -79,7 +79,7 @@ func (c *Conn) WriteThrough(p []byte) (int, error) {
 	if c.phase != phaseOpen {
 		return 0, ErrClosed
 	}
-	if c.out != nil || c.flags&flagFlushing != 0 {
+	if c.out != nil || c.flags&flagFlushing != 0 || c.hints.has(hintSecret) {
 		if err := c.reserveLocked(len(p), Block); err != nil {
 			return 0, err
 		}

@@ -190,7 +190,7 @@ func (w *tlsWire) Read(p []byte) (int, error) {
 		}
 		<-w.wake
 		w.c.noted(w.c.state.And(^(eventIn | eventHup)))
-		if w.c.Closing() {
+		if w.c.unwanted() {
 			return 0, net.ErrClosed
 		}
 	}

@@ -27,6 +27,9 @@ func (c *Conn) handshake() error {
 		return nil
 	}
 	defer func() { <-c.eng.handshakes }() // taken by beginHandshake
+	if c.unwanted() {
+		return ErrClosed
+	}
 	c.setReadDeadline(c.eng.limits.HandshakeTimeout, ReasonHandshakeTimeout)
 	tc := tls.Server(c.sock.wire(), c.lst.tls)
 	// A context that can end would cost crypto/tls a goroutine; the deadline
@@ -37,9 +40,14 @@ func (c *Conn) handshake() error {
 	c.sock.afterHandshake()
 	c.mu.Lock()
 	c.tls = &tlsSock{sock: c.sock, tc: tc}
+	c.hints.clear(hintSecret)
 	c.mu.Unlock()
 	return nil
 }
+
+// unwanted tells whether a handshake is not worth going on with: a peer that
+// has yet to ask for something does not hold up a shutdown.
+func (c *Conn) unwanted() bool { return c.Closing() || c.eng.stopping.Load() }
 
 func (s *tlsSock) read(p []byte) (int, error) {
 	n, err := s.tc.Read(p)

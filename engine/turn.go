@@ -66,7 +66,13 @@ func (c *Conn) turn(events uint32, scratch []byte) (again bool) {
 func (c *Conn) open() {
 	defer c.recoverPanic("opening the session")
 	if err := c.handshake(); err != nil {
-		c.close(ReasonHandshake, err)
+		why := ReasonHandshake
+		if c.eng.stopping.Load() {
+			why, err = ReasonShutdown, nil
+		}
+		c.close(why, err)
+	}
+	if c.Closing() {
 		return
 	}
 	c.setReadDeadline(c.eng.limits.FirstTimeout, ReasonFirstTimeout)
