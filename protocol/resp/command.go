@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -14,7 +15,8 @@ type Command struct {
 	Arity int
 	// Flags say when the command may be used.
 	Flags Flags
-	// Summary, Since, Group and Complexity are for COMMAND DOCS. The first is one sentence.
+	// Summary, Since, Group and Complexity are for COMMAND DOCS. The first is one sentence, the second a version of the server.
+	// Defaults: the name, 1.0.0, Redis's word "module" for what is not its own, and none.
 	Summary, Since, Group, Complexity string
 	// Subcommands are told apart by the second argument.
 	Subcommands []Command
@@ -76,7 +78,7 @@ func buildTable(declared []Command, parent string, all *[]*command) (table, erro
 	}
 	t := table{slots: make([]*command, size)}
 	for _, d := range declared {
-		c := &command{Command: d, name: strings.ToLower(d.Name)}
+		c := &command{Command: d.withDefaults(), name: strings.ToLower(d.Name)}
 		c.full = parent + c.name
 		if err := c.check(); err != nil {
 			return t, err
@@ -97,6 +99,14 @@ func buildTable(declared []Command, parent string, all *[]*command) (table, erro
 		c.subs = &subs
 	}
 	return t, nil
+}
+
+// withDefaults fills in what redis-cli 7.0 must be told: it crashes in its help when there is no group.
+func (c Command) withDefaults() Command {
+	c.Summary = cmp.Or(c.Summary, c.Name)
+	c.Since = cmp.Or(c.Since, "1.0.0")
+	c.Group = cmp.Or(c.Group, "module")
+	return c
 }
 
 // check reports what a declaration lacks.

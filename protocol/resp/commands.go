@@ -189,25 +189,23 @@ func (r *Request) document(list []*command) {
 	r.Map(len(list))
 	for _, c := range list {
 		r.BulkString(c.full)
-		facts := []struct{ name, text string }{
-			{"summary", c.Summary}, {"since", c.Since}, {"group", c.Group}, {"complexity", c.Complexity},
-		}
-		n := boolBit(c.subs != nil)
-		for _, f := range facts {
-			n += boolBit(f.text != "")
-		}
-		r.Map(n)
-		for _, f := range facts {
-			if f.text != "" {
-				r.BulkString(f.name)
-				r.BulkString(f.text)
-			}
+		r.Map(3 + boolBit(c.Complexity != "") + boolBit(c.subs != nil))
+		r.pair("summary", c.Summary)
+		r.pair("since", c.Since)
+		r.pair("group", c.Group)
+		if c.Complexity != "" {
+			r.pair("complexity", c.Complexity)
 		}
 		if c.subs != nil {
 			r.BulkString("subcommands")
 			r.document(c.subs.list)
 		}
 	}
+}
+
+func (r *Request) pair(name, value string) {
+	r.BulkString(name)
+	r.BulkString(value)
 }
 
 // help makes the HELP subcommand of a command from its table. Redis has a text of its own for each.

@@ -300,7 +300,7 @@ func TestCommandDocs(t *testing.T) {
 			t.Errorf("%s has no documentation", name)
 		}
 	}
-	if got := c.ask("COMMAND DOCS greet client|id"); got != "*4\r\n$5\r\ngreet\r\n*2\r\n$7\r\nsummary\r\n$6\r\nGreets\r\n"+
+	if got := c.ask("COMMAND DOCS greet client|id"); got != "*4\r\n$5\r\ngreet\r\n*6\r\n$7\r\nsummary\r\n$6\r\nGreets\r\n$5\r\nsince\r\n$5\r\n1.0.0\r\n$5\r\ngroup\r\n$6\r\nmodule\r\n"+
 		"$9\r\nclient|id\r\n*8\r\n$7\r\nsummary\r\n$39\r\nReturn the ID of the current connection\r\n$5\r\nsince\r\n$5\r\n5.0.0\r\n$5\r\ngroup\r\n$10\r\nconnection\r\n$10\r\ncomplexity\r\n$4\r\nO(1)\r\n" {
 		t.Errorf("%q", got)
 	}

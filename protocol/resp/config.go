@@ -70,8 +70,7 @@ func runConfigGet(_ context.Context, r *Request) error {
 	}
 	r.Map(len(found))
 	for _, p := range found {
-		r.BulkString(p.name)
-		r.BulkString(p.value)
+		r.pair(p.name, p.value)
 	}
 	return nil
 }

@@ -233,18 +233,14 @@ func (r *Request) speak(resp3 bool) {
 // them what the server can do.
 func (r *Request) greet() {
 	r.Map(7)
-	r.BulkString("server")
-	r.BulkString("redis")
-	r.BulkString("version")
-	r.BulkString(redisVersion)
+	r.pair("server", "redis")
+	r.pair("version", redisVersion)
 	r.BulkString("proto")
 	r.Integer(2 + int64(boolBit(r.resp3)))
 	r.BulkString("id")
 	r.Integer(int64(r.conn.ID()))
-	r.BulkString("mode")
-	r.BulkString("standalone")
-	r.BulkString("role")
-	r.BulkString("master")
+	r.pair("mode", "standalone")
+	r.pair("role", "master")
 	r.BulkString("modules")
 	r.Array(0)
 }
