@@ -173,5 +173,8 @@ func (n *Node) Addrs() []net.Addr {
 	return addrs
 }
 
+// Logger returns the log of the node.
+func (n *Node) Logger() *slog.Logger { return n.log }
+
 // App returns what the node serves with.
 func (n *Node) App() *spate.App { return n.app }

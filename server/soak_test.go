@@ -243,7 +243,7 @@ func (s *soaker) subscriber(_ context.Context, r *rand.Rand) {
 		return
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(c, int64(r.IntN(200<<10)))) // ends by the deadline at the latest
-	_ = c.SetDeadline(time.Now().Add(duration(r, 500 * time.Millisecond)))
+	_ = c.SetDeadline(time.Now().Add(duration(r, 500*time.Millisecond)))
 	_, _ = io.Copy(io.Discard, c)
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"regexp"
@@ -52,17 +54,49 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"start": start, "signal": sendSignal, "finish": finish, "logged": logged, "ask": ask, "hold": hold,
+			"collector": collector, "traced": traced, "start": start, "signal": sendSignal, "finish": finish, "logged": logged, "ask": ask, "hold": hold,
 		},
 	})
 }
 
 type serversKey struct{}
 
+// collector starts what traces are exported to, and says so in the environment.
+func collector(ts *testscript.TestScript, _ bool, _ []string) {
+	s := all(ts)
+	s.spans = make(chan []byte, 100)
+	s.collector = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err == nil && r.URL.Path == "/v1/traces" {
+			s.spans <- body
+		}
+	}))
+	ts.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", s.collector.URL)
+}
+
+// traced WORD… waits until all words, which are names of spans and services, were in an export.
+func traced(ts *testscript.TestScript, _ bool, args []string) {
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	var exported []byte
+	for _, word := range args {
+		for !bytes.Contains(exported, []byte(word)) {
+			select {
+			case body := <-all(ts).spans:
+				exported = append(exported, body...)
+			case <-timeout.C:
+				ts.Fatalf("no export has %q", word)
+			}
+		}
+	}
+}
+
 // servers are those that a script has started.
 type servers struct {
-	byName map[string]*serving
-	held   []io.Closer
+	byName    map[string]*serving
+	collector *httptest.Server
+	spans     chan []byte
+	held      []io.Closer
 }
 
 func (s *servers) kill() {
@@ -72,6 +106,9 @@ func (s *servers) kill() {
 	}
 	for _, c := range s.held {
 		c.Close()
+	}
+	if s.collector != nil {
+		s.collector.Close()
 	}
 }
 

@@ -84,28 +84,25 @@ Traces are exported when OTEL_EXPORTER_OTLP_ENDPOINT is set.`,
 }
 
 // serve is the life of a node: load, open, tell, run.
-func serve(cmd *cobra.Command, from server.Sources) (err error) {
+func serve(cmd *cobra.Command, from server.Sources) error {
 	settings, err := server.Load(from)
 	if err != nil {
 		return err
 	}
 	signals := catchSignals()
 	defer signals.stop()
-	tracer, flush, err := newTracer(cmd.Context())
+	tracer, err := newTracer(cmd.Context())
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if flushed := flush(); err == nil && flushed != nil {
-			err = failed{flushed}
-		}
-	}()
 	node, err := server.New(settings, server.Options{
-		Sources: from, Log: cmd.ErrOrStderr(), Terminal: isTerminal(cmd.ErrOrStderr()), Tracer: tracer,
+		Sources: from, Log: cmd.ErrOrStderr(), Terminal: isTerminal(cmd.ErrOrStderr()), Tracer: tracer.Tracer,
 	})
 	if err != nil {
 		return err
 	}
+	tracer.report(node.Logger())
+	defer tracer.flush(node.Logger())
 	if err := node.Banner(cmd.OutOrStdout(), version()); err != nil {
 		return failed{fmt.Errorf("saying what is listened on: %w", err)}
 	}

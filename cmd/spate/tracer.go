@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -22,36 +24,51 @@ func endpointVariables() []string {
 // flushTimeout bounds the export of the last spans when the process ends.
 const flushTimeout = 5 * time.Second
 
-// newTracer returns a tracer that exports over OTLP/HTTP, or nil when no
-// endpoint is set. flush exports what is left.
-func newTracer(ctx context.Context) (tracer trace.Tracer, flush func() error, err error) {
-	nothing := func() error { return nil }
+// A tracer exports spans over OTLP/HTTP, or does nothing.
+type tracer struct {
+	trace.Tracer // nil without an endpoint
+	provider     *sdktrace.TracerProvider
+}
+
+// newTracer returns a tracer for the endpoint that the environment names, if it names one.
+func newTracer(ctx context.Context) (tracer, error) {
 	on := false
 	for _, name := range endpointVariables() {
 		on = on || os.Getenv(name) != ""
 	}
 	if !on {
-		return nil, nothing, nil
+		return tracer{}, nil
 	}
 	exporter, err := otlptracehttp.New(ctx)
 	if err != nil {
-		return nil, nothing, fmt.Errorf("setting up the export of traces: %w", err)
+		return tracer{}, fmt.Errorf("setting up the export of traces: %w", err)
 	}
 	named, err := resource.Merge(resource.Default(), resource.NewSchemaless(
 		attribute.String("service.name", serviceName()), attribute.String("service.version", version())))
 	if err != nil {
-		return nil, nothing, fmt.Errorf("describing this service for traces: %w", err)
+		return tracer{}, fmt.Errorf("describing this service for traces: %w", err)
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(named))
-	flush = func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
-		defer cancel()
-		if err := provider.Shutdown(ctx); err != nil {
-			return fmt.Errorf("exporting the last traces: %w", err)
-		}
-		return nil
+	return tracer{Tracer: provider.Tracer("github.com/spate-io/spate"), provider: provider}, nil
+}
+
+// report has failures of the export logged, which would otherwise be printed.
+func (t tracer) report(log *slog.Logger) {
+	if t.provider != nil {
+		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("exporting traces failed", "error", err) }))
 	}
-	return provider.Tracer("github.com/spate-io/spate"), flush, nil
+}
+
+// flush exports what is left. That somebody else's server is away is no failure of ours.
+func (t tracer) flush(log *slog.Logger) {
+	if t.provider == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	if err := t.provider.Shutdown(ctx); err != nil {
+		log.Warn("exporting the last traces failed", "error", err)
+	}
 }
 
 func serviceName() string {
