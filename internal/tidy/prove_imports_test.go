@@ -26,7 +26,7 @@ var importProofs = []proof{
 		[]string{"examples/x must not import server: only cmd may"}},
 	{"imports-point-down", "alone", map[string]string{
 		"task/t.go":  imports("task", module+"/event"),
-		"event/e.go": imports("event", module+"/internal/deps"),
+		"event/e.go": imports("event", module+"/internal/load"),
 	}, ours, []string{"event imports nothing of ours", "task imports nothing of ours"}},
 	{"imports-point-down", "kit outside of tests", one("bus/b.go", imports("bus", module+"/spatetest")), ours,
 		[]string{"bus must not import spatetest: it is for tests"}},
