@@ -1,8 +1,10 @@
 package resp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -91,9 +93,16 @@ func runClientList(_ context.Context, r *Request) error {
 	if err != nil {
 		return err
 	}
-	var list []byte
+	var found []*engine.Conn
 	for c, s := range r.peers {
 		if match(c, s) {
+			found = append(found, c)
+		}
+	}
+	slices.SortFunc(found, func(a, b *engine.Conn) int { return cmp.Compare(a.ID(), b.ID()) })
+	var list []byte
+	for _, c := range found {
+		if s, ok := c.Session().(*session); ok {
 			list = append(appendClient(list, c, s), '\n')
 		}
 	}
