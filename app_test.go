@@ -107,8 +107,12 @@ func TestProtocols(t *testing.T) {
 	echo, echoUnix := listen(t, app, "echo://127.0.0.1:0"), listen(t, app, "echo+unix://"+dir+"/echo")
 	redis, redisUnix := listen(t, app, "resp://127.0.0.1:0"), listen(t, app, "resp+unix://"+dir+"/resp")
 	web, v6 := listen(t, app, "http://127.0.0.1:0"), listen(t, app, "http://localhost:0")
+	other, err := app.ListenWith(spate.Listener{URL: "echo://127.0.0.1:0", Driver: engine.Net})
+	if err != nil {
+		t.Fatal(err)
+	}
 	run(t, app)
-	for _, addr := range []net.Addr{echo, echoUnix} {
+	for _, addr := range []net.Addr{echo, echoUnix, other} {
 		if got := ask(t, dial(t, addr), "hello"); got != "hello" {
 			t.Errorf("%s: %q", addr, got)
 		}
@@ -293,6 +297,7 @@ func TestMetrics(t *testing.T) {
 		"spate_tasks 2",
 		"spate_draining 0",
 		"go_goroutines ",
+		"go_build_info{",
 		"process_open_fds ",
 	} {
 		if !strings.Contains(body, "\n"+want) {
@@ -303,5 +308,50 @@ func TestMetrics(t *testing.T) {
 		if !strings.Contains(body, `door="http",reason="`+r.String()+`"`) {
 			t.Errorf("/metrics lacks the reason %s", r)
 		}
+	}
+}
+
+// Isolation: a handler that panics ends its connection, after the replies before it, and nothing else.
+func TestPromiseIsolation(t *testing.T) {
+	for _, driver := range []string{"", engine.Net} {
+		o, release := quiet(), make(chan struct{})
+		o.Driver = driver
+		o.Commands = []resp.Command{
+			{Name: "PANIC", Arity: 1, Run: func(context.Context, *resp.Request) error { panic("on purpose") }},
+			{Name: "BLOCK", Arity: 1, Run: func(context.Context, *resp.Request) error {
+				<-release
+				return nil
+			}},
+		}
+		app := spate.New(o)
+		addr := listen(t, app, "resp://127.0.0.1:0")
+		stop := run(t, app)
+		other := dial(t, addr)
+		ask(t, other, "PING")
+		for range 20 { // handlers that block hold up nobody
+			if _, err := io.WriteString(dial(t, addr), "BLOCK\r\n"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := dial(t, addr)
+		if _, err := io.WriteString(c, "PING\r\nPANIC\r\nPING\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(c); err != nil || string(got) != "+PONG\r\n" {
+			t.Errorf("the connection of a handler that panics got %q, %v", got, err)
+		}
+		if got := ask(t, other, "PING"); got != "+PONG" {
+			t.Errorf("another connection got %q", got)
+		}
+		for start := time.Now(); app.Engine().Stats().Closed[engine.ReasonPanic] == 0; ask(t, other, "PING") {
+			if time.Since(start) > patience {
+				t.Fatalf("the end of the connection is not counted: %+v", app.Engine().Stats())
+			}
+		}
+		if n := app.Engine().Stats().Panics; n != 1 {
+			t.Errorf("%d panics were counted", n)
+		}
+		close(release)
+		stop()
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"github.com/spate-io/spate/engine"
 )
 
-// newRegistry returns a registry with the counters of Go and of the process.
+// newRegistry returns a registry with the build, and the counters of Go and of the process.
 func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(collectors.NewBuildInfoCollector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }
 

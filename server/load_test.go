@@ -29,7 +29,7 @@ func TestFilesThatAreWrong(t *testing.T) {
 		want       []string // each line of the error, after the path of the file
 	}{
 		{"an unknown key", "limits:\n  conections: 5\n", []string{":2: limits.conections: unknown key; did you mean connections?"}},
-		{"a key that is like none", "log:\n  colour: red\n", []string{":2: log.colour: unknown key; known here: level, format"}},
+		{"a key that is like none", "log:\n  tint: red\n", []string{":2: log.tint: unknown key; known here: level, format"}},
 		{"an unknown key in a list", "listen:\n  - url: echo://127.0.0.1:0\n    tsl: {}\n", []string{":3: listen[0].tsl: unknown key; did you mean tls?"}},
 		{"a key twice", "engine: net\nengine: net\n", []string{":2: engine: is there already, in line 1; give each key once"}},
 		{"not a number", "limits:\n  connections: many\n", []string{`:2: limits.connections: "many" is not a whole number from 0 up, such as 1000 or 64KiB`}},

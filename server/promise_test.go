@@ -157,6 +157,11 @@ func TestPromiseLimits(t *testing.T) {
 		{"idle_timeout", "limits: {idle_timeout: 100ms}\nlog: {level: debug}", "engine", "resp", func(_ *kit, c *client) { c.ask("PING") }, engine.ReasonIdleTimeout},
 		{"handshake_timeout", "limits: {handshake_timeout: 100ms}", "engine", "resp+tls", func(*kit, *client) {}, engine.ReasonHandshakeTimeout},
 		{"buffered, for a subscriber", "limits: {buffered: 64KiB}", "engine", "resp", slowSubscriber, engine.ReasonOverflow},
+		{"buffered_total", "limits: {buffered_total: 1MiB, message: 512KiB}", "engine", "resp", func(k *kit, _ *client) {
+			for range 20 { // who has not authenticated may not send this much; here nobody has to
+				_, _ = io.WriteString(k.raw("resp"), "*1\r\n$500000\r\n"+strings.Repeat("x", 200_000))
+			}
+		}, engine.ReasonMemory},
 		{"write_timeout", "limits: {write_timeout: 100ms, buffered: 256KiB}\nresp: {overflow: drop-newest}", "engine", "resp", slowSubscriber, engine.ReasonWriteTimeout},
 		{"http.limits.connections", "http: {limits: {connections: 3}}", "http", "http", crowd, engine.ReasonTooMany},
 		{"http.limits.per_address", "http: {limits: {per_address: 3}}", "http", "http", crowd, engine.ReasonTooManyAddress},

@@ -17,10 +17,7 @@ Secrets are printed as ***. Nothing is opened, and no other program is disturbed
   SPATE_LOG_LEVEL=debug spate check --engine net`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			from, err := sources(cmd.Flags())
-			if err != nil {
-				return err
-			}
+			from := sources(cmd.Flags())
 			if len(args) == 1 {
 				from.File = args[0]
 			}

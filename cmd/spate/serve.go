@@ -40,10 +40,10 @@ func addSettings(flags *pflag.FlagSet) {
 }
 
 // sources are what the flags and the environment say.
-func sources(flags *pflag.FlagSet) (server.Sources, error) {
+func sources(flags *pflag.FlagSet) server.Sources {
 	from := server.Sources{Environ: os.Environ(), File: os.Getenv(server.ConfigVariable)}
-	if file, err := flags.GetString("config"); err == nil && file != "" {
-		from.File = file
+	if f := flags.Lookup("config"); f != nil && f.Changed {
+		from.File = f.Value.String()
 	}
 	for _, s := range settings() {
 		f := flags.Lookup(s.flag)
@@ -56,7 +56,7 @@ func sources(flags *pflag.FlagSet) (server.Sources, error) {
 		}
 		from.Flags = append(from.Flags, server.Flag{Name: "--" + s.flag, Key: s.key, Values: values})
 	}
-	return from, nil
+	return from
 }
 
 func newServeCommand() *cobra.Command {
@@ -72,11 +72,7 @@ Traces are exported when OTEL_EXPORTER_OTLP_ENDPOINT is set.`,
   spate serve --config spate.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			from, err := sources(cmd.Flags())
-			if err != nil {
-				return err
-			}
-			return serve(cmd, from)
+			return serve(cmd, sources(cmd.Flags()))
 		},
 	}
 	addSettings(cmd.Flags())
@@ -141,10 +137,7 @@ Echo asks nobody who they are: an address that other machines can reach needs
 
 // serveEcho serves one echo listener. Variables and files of a node are not read.
 func serveEcho(cmd *cobra.Command, addr string) error {
-	from, err := sources(cmd.Flags())
-	if err != nil {
-		return err
-	}
+	from := sources(cmd.Flags())
 	from.Environ, from.File = nil, ""
 	insecure, err := cmd.Flags().GetBool("insecure")
 	if err != nil {
