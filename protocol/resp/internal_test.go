@@ -19,7 +19,10 @@ import (
 // TestIdleSessionIsSmall keeps the figure that the package comment names.
 func TestIdleSessionIsSmall(t *testing.T) {
 	if size := unsafe.Sizeof(session{}); size > 64 {
-		t.Errorf("%d bytes", size)
+		t.Errorf("a session has %d bytes", size)
+	}
+	if size := unsafe.Sizeof(subscriber{}); size > 64 {
+		t.Errorf("a subscriber has %d bytes", size)
 	}
 }
 
@@ -106,8 +109,8 @@ func TestHeld(t *testing.T) {
 			return n
 		}
 		publish("undo", 10)
-		if n := publish("keep", 20); n != 1 || len(sub.held) != 2 {
-			t.Fatalf("%d receivers, %d held", n, len(sub.held))
+		if n := publish("keep", 20); n != 1 || len(sub.wait.frames) != 2 {
+			t.Fatalf("%d receivers, %d held", n, len(sub.wait.frames))
 		}
 		if n := publish("keep", heldMost); n != 0 {
 			t.Error("more was held than may be")
@@ -117,8 +120,8 @@ func TestHeld(t *testing.T) {
 		}
 		sub.client.Unsubscribe("undo")
 		sub.endConfirm()
-		if sub.held != nil || sub.bytes != 0 || sub.holding {
-			t.Errorf("after it: %+v", sub.held)
+		if sub.wait != nil {
+			t.Errorf("after it: %+v", sub.wait)
 		}
 		sub.client.Close()
 	}
