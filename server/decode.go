@@ -63,14 +63,14 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 // pairs calls fn for each key of a mapping, once.
 func (d *decoder) pairs(n *yaml.Node, path string, fn func(name string, k, value *yaml.Node)) {
 	if n.Kind != yaml.MappingNode {
-		d.failf(n, path, "expected keys and values, found %s", kindOf(n))
+		d.failf(n, path, "expected keys and values, found %s", kindOf(n, path))
 		return
 	}
 	lines := make(map[string]int)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, value := n.Content[i], n.Content[i+1]
 		if k.Kind != yaml.ScalarNode {
-			d.failf(k, path, "a key must be a word, found %s", kindOf(k))
+			d.failf(k, path, "a key must be a word, found %s", kindOf(k, path))
 			continue
 		}
 		if line, twice := lines[k.Value]; twice {
@@ -109,7 +109,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.SequenceNode {
-		d.failf(n, path, "expected a list, found %s", kindOf(n))
+		d.failf(n, path, "expected a list, found %s", kindOf(n, path))
 		return
 	}
 	if len(n.Content) == 0 {
@@ -128,7 +128,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path string) {
 // leaf decodes a single word.
 func (d *decoder) leaf(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.ScalarNode {
-		d.failf(n, path, "expected a single value, found %s", kindOf(n))
+		d.failf(n, path, "expected a single value, found %s", kindOf(n, path))
 		return
 	}
 	if err := setLeaf(v, n.Value, mayBeNone(path)); err != nil {
@@ -201,13 +201,18 @@ func shown(name string) string {
 
 var isWord = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
 
-func kindOf(n *yaml.Node) string {
+// kindOf is what stands in a place where something else should. A text below
+// auth may be a secret that slipped out of its place, and is not shown.
+func kindOf(n *yaml.Node, path string) string {
 	switch n.Kind {
 	case yaml.MappingNode:
 		return "keys and values"
 	case yaml.SequenceNode:
 		return "a list"
 	case yaml.ScalarNode:
+		if strings.HasPrefix(path, "auth") {
+			return "a single value"
+		}
 		return strconv.Quote(n.Value)
 	}
 	return "nothing"

@@ -58,6 +58,7 @@ func TestFilesThatAreWrong(t *testing.T) {
 			":1: auth.roles: there is no role", ":4: auth.users[0].password: is not an argon2id or bcrypt hash; make one with: spate hash-password"}},
 		{"a hash that is not quoted", "auth:\n  users: [{name: a, password: $argon2id$m=1,t=2$secret}]\n", []string{
 			":2: auth.users[0].(not a word: quote values that hold commas, colons or braces): unknown key; known here: name, password, roles"}},
+		{"a password out of its place", "auth:\n  users: [secret]\n", []string{":2: auth.users[0]: expected keys and values, found a single value"}},
 		{"a limit that lets nobody in", "limits:\n  connections: 0\n", []string{":2: limits.connections: 0 would let nobody in"}},
 		{"several things", "engine: kqueue\nlog: {format: xml}\n", []string{
 			`:1: engine: "kqueue" is not one of epoll and net`, `:2: log.format: "xml" is not one of auto, text and json`}},
@@ -122,7 +123,7 @@ func TestVariablesThatAreWrong(t *testing.T) {
 		"SPATE_LIMITS_CONNECTIONS=x":   `SPATE_LIMITS_CONNECTIONS: limits.connections: "x" is not a whole number from 0 up, such as 1000 or 64KiB`,
 		"SPATE_AUTH_ROLES={a: ":        "SPATE_AUTH_ROLES: auth.roles: not YAML: ",
 		"SPATE_AUTH_ROLES={a: {b: 1}}": "SPATE_AUTH_ROLES: auth.roles.a.b: unknown key; known here: publish, subscribe, admin",
-		"SPATE_AUTH_ROLES=a":           `SPATE_AUTH_ROLES: auth.roles: expected keys and values, found "a"`,
+		"SPATE_AUTH_ROLES=a":           `SPATE_AUTH_ROLES: auth.roles: expected keys and values, found a single value`,
 	} {
 		if _, err := Load(Sources{Environ: []string{entry}}); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: %v\nwant %s", entry, err, want)
