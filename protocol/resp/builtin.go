@@ -17,26 +17,26 @@ const (
 func builtin() []Command {
 	return append([]Command{
 		{Name: "PING", Arity: -1, Flags: Fast | Anytime, Group: groupConnection, Since: "1.0.0", Complexity: "O(1)",
-			Summary: "Ping the server", Run: runPing},
+			Summary: "Ping the server", Usage: "[message]", Run: runPing},
 		{Name: "ECHO", Arity: 2, Flags: Fast | loading | stale, Group: groupConnection, Since: "1.0.0", Complexity: "O(1)",
-			Summary: "Echo the given string", Run: runEcho},
+			Summary: "Echo the given string", Usage: "message", Run: runEcho},
 		{Name: "PUBLISH", Arity: 3, Flags: PubSub | loading | stale | Fast, Group: groupPubSub, Since: "2.0.0",
 			Complexity: "O(N+M) where N is the number of subscribers and M is the number of patterns",
-			Summary:    "Publish an event to a subject", Run: runPublish},
+			Summary:    "Publish an event to a subject", Usage: "channel message", Run: runPublish},
 		{Name: "SUBSCRIBE", Arity: -2, Flags: PubSub | everywhere | Anytime, Group: groupPubSub, Since: "2.0.0", Complexity: "O(N)",
-			Summary: "Receive the events of subjects", Run: runSubscribe},
+			Summary: "Receive the events of subjects", Usage: "channel [channel ...]", Run: runSubscribe},
 		{Name: "UNSUBSCRIBE", Arity: -1, Flags: PubSub | everywhere | Anytime, Group: groupPubSub, Since: "2.0.0", Complexity: "O(N)",
-			Summary: "Stop receiving the events of subjects", Run: runUnsubscribe},
+			Summary: "Stop receiving the events of subjects", Usage: "[channel [channel ...]]", Run: runUnsubscribe},
 		{Name: "PSUBSCRIBE", Arity: -2, Flags: PubSub | everywhere | Anytime, Group: groupPubSub, Since: "2.0.0", Complexity: "O(N)",
-			Summary: "Receive the events of subjects that match glob patterns, or filters with + or # levels", Run: runPSubscribe},
+			Summary: "Receive the events of subjects that match glob patterns, or filters with + or # levels", Usage: "pattern [pattern ...]", Run: runPSubscribe},
 		{Name: "PUNSUBSCRIBE", Arity: -1, Flags: PubSub | everywhere | Anytime, Group: groupPubSub, Since: "2.0.0", Complexity: "O(N)",
-			Summary: "Stop receiving the events of patterns", Run: runPUnsubscribe},
+			Summary: "Stop receiving the events of patterns", Usage: "[pattern [pattern ...]]", Run: runPUnsubscribe},
 		{Name: "PUBSUB", Arity: -2, Group: groupPubSub, Since: "2.8.0", Summary: "A container for commands about subscriptions",
 			Subcommands: pubsubCommands()},
 		{Name: "TIME", Arity: 1, Flags: loading | stale | Fast, Group: groupServer, Since: "2.6.0", Complexity: "O(1)",
 			Summary: "Return the current server time", Run: runTime},
 		{Name: "INFO", Arity: -1, Flags: loading | stale, Group: groupServer, Since: "1.0.0", Complexity: "O(1)",
-			Summary: "Get information and statistics about the server", Run: runInfo},
+			Summary: "Get information and statistics about the server", Usage: "[section [section ...]]", Run: runInfo},
 		{Name: "CONFIG", Arity: -2, Group: groupServer, Since: "2.0.0", Summary: "A container for commands about the configuration",
 			Subcommands: configCommands()},
 		{Name: "COMMAND", Arity: -1, Flags: loading | stale, Group: groupServer, Since: "2.8.13", Complexity: "O(N)",
@@ -49,21 +49,19 @@ func builtin() []Command {
 func connectionCommands() []Command {
 	return []Command{
 		{Name: "HELLO", Arity: -1, Flags: anyGuest, Group: groupConnection, Since: "6.0.0", Complexity: "O(1)",
-			Summary: "Handshake: choose the version of the protocol, and log in", Run: runHello},
+			Summary: "Handshake: choose the version of the protocol, and log in", Usage: "[protover [AUTH username password] [SETNAME clientname]]", Run: runHello},
 		{Name: "AUTH", Arity: -2, Flags: anyGuest, Group: groupConnection, Since: "1.0.0", Complexity: "O(N)",
-			Summary: "Log in with a password, or as $token with a bearer token", Run: runAuth},
+			Summary: "Log in with a password, or as $token with a bearer token", Usage: "[username] password", Run: runAuth},
 		{Name: "QUIT", Arity: -1, Flags: anyGuest | Anytime, Group: groupConnection, Since: "1.0.0", Complexity: "O(1)",
 			Summary: "Close the connection", Run: runQuit},
 		{Name: "RESET", Arity: 1, Flags: anyGuest | Anytime, Group: groupConnection, Since: "6.2.0", Complexity: "O(1)",
 			Summary: "Take the connection back to where it began", Run: runReset},
 		{Name: "SELECT", Arity: 2, Flags: loading | stale | Fast, Group: groupConnection, Since: "1.0.0", Complexity: "O(1)",
-			Summary: "Accepted for the sake of clients: databases mean nothing here", Run: runSelect},
+			Summary: "Accepted for the sake of clients: databases mean nothing here", Usage: "index", Run: runSelect},
 		{Name: "CLIENT", Arity: -2, Group: groupConnection, Since: "2.4.0", Summary: "A container for commands about connections",
 			Subcommands: clientCommands()},
-		{Name: "POST", Arity: -1, Flags: anyGuest | Anytime, Group: groupConnection, Since: "3.0.0",
-			Summary: "Close the connection: it is a web browser's", Run: runWeb},
-		{Name: "HOST:", Arity: -1, Flags: anyGuest | Anytime, Group: groupConnection, Since: "3.0.0",
-			Summary: "Close the connection: it is a web browser's", Run: runWeb},
+		{Name: "POST", Arity: -1, Flags: anyGuest | Anytime | hidden, Run: runWeb},
+		{Name: "HOST:", Arity: -1, Flags: anyGuest | Anytime | hidden, Run: runWeb},
 	}
 }
 
@@ -72,11 +70,11 @@ func clientCommands() []Command {
 	return []Command{
 		of.sub("ID", 2, "5.0.0", "Return the ID of the current connection", runClientID),
 		of.sub("GETNAME", 2, "2.6.9", "Return the name of the current connection", runClientGetName),
-		of.sub("SETNAME", 3, "2.6.9", "Assign a name to the current connection", runClientSetName),
-		of.sub("SETINFO", 4, "7.2.0", "Tell the name or the version of the client's library", runClientSetInfo),
+		of.taking("connection-name").sub("SETNAME", 3, "2.6.9", "Assign a name to the current connection", runClientSetName),
+		of.taking("LIB-NAME|LIB-VER value").sub("SETINFO", 4, "7.2.0", "Tell the name or the version of the client's library", runClientSetInfo),
 		of.sub("INFO", 2, "6.2.0", "Return a line about the current connection", runClientInfo),
-		of.with(Admin).sub("LIST", -2, "2.4.0", "Return a line about each connection", runClientList),
-		of.with(Admin).sub("KILL", -3, "2.4.0", "Close connections", runClientKill),
+		of.with(Admin).taking("[TYPE NORMAL|PUBSUB] [ID client-id [client-id ...]]").sub("LIST", -2, "2.4.0", "Return a line about each connection", runClientList),
+		of.with(Admin).taking("ip:port|[ID client-id] [TYPE NORMAL|PUBSUB] [USER username] [ADDR ip:port] [LADDR ip:port] [SKIPME YES|NO] [MAXAGE seconds]").sub("KILL", -3, "2.4.0", "Close connections", runClientKill),
 		help("CLIENT",
 			"GETNAME", "    Return the name of the current connection.",
 			"ID", "    Return the ID of the current connection.",
@@ -94,9 +92,9 @@ func commandCommands() []Command {
 	of := Command{Group: groupServer, Flags: loading | stale, Complexity: "O(N)"}
 	return []Command{
 		of.sub("COUNT", 2, "2.8.13", "Get the number of commands", runCommandCount),
-		of.sub("DOCS", -2, "7.0.0", "Get what people want to know about commands", runCommandDocs),
-		of.sub("INFO", -2, "2.8.13", "Get what clients want to know about commands", runCommandInfo),
-		of.sub("LIST", -2, "7.0.0", "Get the names of commands", runCommandList),
+		of.taking("[command-name [command-name ...]]").sub("DOCS", -2, "7.0.0", "Get what people want to know about commands", runCommandDocs),
+		of.taking("[command-name [command-name ...]]").sub("INFO", -2, "2.8.13", "Get what clients want to know about commands", runCommandInfo),
+		of.taking("[FILTERBY ACLCAT category|PATTERN pattern]").sub("LIST", -2, "7.0.0", "Get the names of commands", runCommandList),
 		help("COMMAND",
 			"(no subcommand)", "    Return details about all commands.",
 			"COUNT", "    Return the total number of commands in this server.",
@@ -109,8 +107,8 @@ func commandCommands() []Command {
 func pubsubCommands() []Command {
 	of := Command{Group: groupPubSub, Flags: PubSub | loading | stale, Complexity: "O(N)"}
 	return []Command{
-		of.sub("CHANNELS", -2, "2.8.0", "List the subjects that have subscribers of their own", runChannels),
-		of.sub("NUMSUB", -2, "2.8.0", "Get the number of subscribers of subjects", runNumSub),
+		of.taking("[pattern]").sub("CHANNELS", -2, "2.8.0", "List the subjects that have subscribers of their own", runChannels),
+		of.taking("[channel [channel ...]]").sub("NUMSUB", -2, "2.8.0", "Get the number of subscribers of subjects", runNumSub),
 		of.sub("NUMPAT", 2, "2.8.0", "Get the number of patterns that have subscribers", runNumPat),
 		help("PUBSUB",
 			"CHANNELS [<pattern>]", "    Return the subjects with subscribers that match a <pattern> (default: '*').",
@@ -122,7 +120,7 @@ func pubsubCommands() []Command {
 func configCommands() []Command {
 	of := Command{Group: groupServer, Flags: Admin | everywhere, Complexity: "O(N)"}
 	return []Command{
-		of.sub("GET", -3, "2.0.0", "Get the values of configuration parameters", runConfigGet),
+		of.taking("parameter [parameter ...]").sub("GET", -3, "2.0.0", "Get the values of configuration parameters", runConfigGet),
 		help("CONFIG", "GET <pattern>", "    Return parameters matching the glob-like <pattern> and their values."),
 	}
 }
@@ -135,9 +133,14 @@ func aclCommands() []Command {
 	}
 }
 
-// with returns a copy with more flags, and sub a subcommand that has what the receiver has.
+// with returns a copy with more flags, taking one with a usage, and sub a subcommand that has what the receiver has.
 func (c Command) with(flags Flags) Command {
 	c.Flags |= flags
+	return c
+}
+
+func (c Command) taking(usage string) Command {
+	c.Usage = usage
 	return c
 }
 

@@ -18,6 +18,8 @@ type Command struct {
 	// Summary, Since, Group and Complexity are for COMMAND DOCS. The first is one sentence, the second a version of the server.
 	// Defaults: the name, 1.0.0, Redis's word "module" for what is not its own, and none.
 	Summary, Since, Group, Complexity string
+	// Usage is what follows the name, for COMMAND DOCS and the hints of redis-cli: "key [key ...]", "[message]".
+	Usage string
 	// Subcommands are told apart by the second argument.
 	Subcommands []Command
 	// Run answers one request, by the methods of Request or by an error. It may block as long as it likes; ctx ends when
@@ -43,6 +45,7 @@ const (
 	loading
 	stale
 	allowBusy
+	hidden // not shown
 )
 
 // runFunc is the type of Command.Run.
@@ -54,13 +57,14 @@ type command struct {
 	name, full string // in lower case; full is "client|list" for a subcommand
 	number     uint32 // from 1, in the order of the table
 	subs       *table
+	usage      []argument
 }
 
 // A table finds commands by name, without regard to case. It does not change.
 type table struct {
 	slots []*command // a hash table with open addressing, at most a quarter full
-	list  []*command // in order
-	all   []*command // of the table at the top: subcommands too, by number less one
+	list  []*command // in order, without those that are hidden
+	all   []*command // of the table at the top: subcommands and hidden ones too, by number less one
 }
 
 // newTable makes the table of all commands.
@@ -80,6 +84,7 @@ func buildTable(declared []Command, parent string, all *[]*command) (table, erro
 	for _, d := range declared {
 		c := &command{Command: d.withDefaults(), name: strings.ToLower(d.Name)}
 		c.full = parent + c.name
+		c.usage = arguments(d.Usage)
 		if err := c.check(); err != nil {
 			return t, err
 		}
@@ -123,7 +128,9 @@ func (c *command) check() error {
 }
 
 func (t *table) enter(c *command) {
-	t.list = append(t.list, c)
+	if c.Flags&hidden == 0 {
+		t.list = append(t.list, c)
+	}
 	i := t.slot([]byte(c.name))
 	for t.slots[i] != nil {
 		i = (i + 1) & (len(t.slots) - 1)

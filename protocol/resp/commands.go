@@ -47,14 +47,16 @@ func (c *command) categories() (names []string) {
 	return names
 }
 
-// named returns the command of a name as COMMAND takes it: "client|list" for a subcommand.
+// named returns the command of a name as COMMAND takes it, unless it is hidden: "client|list" for a subcommand.
 func (t *table) named(name []byte) *command {
 	parent, sub, both := strings.Cut(strings.ToLower(string(name)), "|")
 	c := t.find([]byte(parent))
-	if c == nil || !both {
+	switch {
+	case c == nil, c.Flags&hidden != 0:
+		return nil
+	case !both:
 		return c
-	}
-	if c.subs == nil {
+	case c.subs == nil:
 		return nil
 	}
 	return c.subs.find([]byte(sub))
@@ -150,7 +152,7 @@ func runCommandList(_ context.Context, r *Request) error {
 	}
 	var names []string
 	for _, c := range r.proto.table.all {
-		if keep(c) && (len(r.args) > 2 || !strings.Contains(c.full, "|")) {
+		if c.Flags&hidden == 0 && keep(c) && (len(r.args) > 2 || !strings.Contains(c.full, "|")) {
 			names = append(names, c.full)
 		}
 	}
@@ -189,16 +191,35 @@ func (r *Request) document(list []*command) {
 	r.Map(len(list))
 	for _, c := range list {
 		r.BulkString(c.full)
-		r.Map(3 + boolBit(c.Complexity != "") + boolBit(c.subs != nil))
+		r.Map(3 + boolBit(c.Complexity != "") + boolBit(c.usage != nil) + boolBit(c.subs != nil))
 		r.pair("summary", c.Summary)
 		r.pair("since", c.Since)
 		r.pair("group", c.Group)
 		if c.Complexity != "" {
 			r.pair("complexity", c.Complexity)
 		}
+		r.documentArguments(c.usage)
 		if c.subs != nil {
 			r.BulkString("subcommands")
 			r.document(c.subs.list)
+		}
+	}
+}
+
+func (r *Request) documentArguments(usage []argument) {
+	if usage == nil {
+		return
+	}
+	r.BulkString("arguments")
+	r.Array(len(usage))
+	for _, a := range usage {
+		flags := a.flags()
+		r.Map(2 + boolBit(flags != nil))
+		r.pair("name", a.name)
+		r.pair("type", "string")
+		if flags != nil {
+			r.BulkString("flags")
+			r.simples(flags)
 		}
 	}
 }

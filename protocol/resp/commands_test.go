@@ -304,6 +304,15 @@ func TestCommandDocs(t *testing.T) {
 		"$9\r\nclient|id\r\n*8\r\n$7\r\nsummary\r\n$39\r\nReturn the ID of the current connection\r\n$5\r\nsince\r\n$5\r\n5.0.0\r\n$5\r\ngroup\r\n$10\r\nconnection\r\n$10\r\ncomplexity\r\n$4\r\nO(1)\r\n" {
 		t.Errorf("%q", got)
 	}
+	for usage, want := range map[string]string{
+		"config|get":  "*1\r\n*6\r\n$4\r\nname\r\n$9\r\nparameter\r\n$4\r\ntype\r\n$6\r\nstring\r\n$5\r\nflags\r\n*1\r\n+multiple\r\n",
+		"unsubscribe": "*1\r\n*6\r\n$4\r\nname\r\n$7\r\nchannel\r\n$4\r\ntype\r\n$6\r\nstring\r\n$5\r\nflags\r\n*2\r\n+optional\r\n+multiple\r\n",
+		"hello":       "*1\r\n*6\r\n$4\r\nname\r\n$54\r\nprotover [AUTH username password] [SETNAME clientname]\r\n$4\r\ntype\r\n$6\r\nstring\r\n$5\r\nflags\r\n*1\r\n+optional\r\n",
+	} {
+		if got := c.ask("COMMAND DOCS " + usage); !strings.Contains(got, "$9\r\narguments\r\n"+want) {
+			t.Errorf("%s: %q", usage, got)
+		}
+	}
 	for _, parent := range []string{"CLIENT", "COMMAND", "CONFIG", "PUBSUB", "ACL"} {
 		if got := c.ask(parent + " HELP"); !strings.Contains(got, "+"+parent+" <subcommand>") {
 			t.Errorf("help of %s: %q", parent, got)

@@ -52,7 +52,7 @@ func scripts() []script {
 			"1> PING", "CLIENT KILL TYPE normal SKIPME yes", "1> PING", "CLIENT KILL TYPE normal SKIPME no", "CLIENT KILL USER default SKIPME no"}},
 		{name: "command", mask: []string{"tips", "id", "version"}, steps: []step{"COMMAND INFO ping", "COMMAND INFO nosuch ECHO", "COMMAND INFO publish subscribe client|list", "COMMAND INFO client|nosuch nosuch|x ping|x",
 			"COMMAND INFO quit auth hello time select", "COMMAND LIST x", "COMMAND LIST FILTERBY x y", "COMMAND LIST FILTERBY", "COMMAND LIST FILTERBY PATTERN nosuch*", "COMMAND LIST FILTERBY MODULE x",
-			"COMMAND LIST FILTERBY PATTERN PUBL*", "COMMAND LIST FILTERBY PATTERN client|getna*", "COMMAND DOCS nosuch", "1> HELLO 3", "1> COMMAND INFO echo nosuch", "1> COMMAND LIST FILTERBY PATTERN echo"}},
+			"COMMAND LIST FILTERBY PATTERN PUBL*", "COMMAND LIST FILTERBY PATTERN client|getna*", "COMMAND DOCS nosuch", "COMMAND DOCS ping ECHO", "1> HELLO 3", "1> COMMAND DOCS ping", "COMMAND INFO post host:", "1> HELLO 3", "1> COMMAND INFO echo nosuch", "1> COMMAND LIST FILTERBY PATTERN echo"}},
 		{name: "config", steps: []step{"CONFIG GET save", "CONFIG GET appendonly", "CONFIG GET SAVE", "CONFIG GET nosuch", "CONFIG GET nosuch databases", "CONFIG GET maxmemory", "CONFIG GET data*s"}},
 		{name: "info", steps: []step{"INFO nosuch", "INFO modules"}},
 		{name: "pubsub", steps: []step{"SUBSCRIBE a b a", "PING", "PING x", "PING x y", "ECHO x", "CLIENT LIST", "NOSUCH", "SUBSCRIBE", "1> PUBLISH a x", `1> PUBLISH b "y\r\nz"`, "1> PUBLISH c z", "PING",
