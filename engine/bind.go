@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -42,8 +43,11 @@ func removeStaleSocket(path string) error {
 	if err != nil || st.Mode()&os.ModeSocket == 0 {
 		return nil // Listen says what is wrong
 	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
 		_ = c.Close()
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) { // EAGAIN, for one, is somebody with a full queue
 		return syscall.EADDRINUSE
 	}
 	return os.Remove(path)

@@ -32,6 +32,16 @@ func (p *buffers) get(n int) *buffer {
 	return &buffer{b: make([]byte, 0, n), class: -1}
 }
 
+// bufferSize returns the capacity of the buffer that get(n) returns.
+func bufferSize(n int) int {
+	for _, size := range bufferSizes {
+		if n <= size {
+			return size
+		}
+	}
+	return n
+}
+
 // put takes b back; the caller must not use it, or its bytes, again.
 func (p *buffers) put(b *buffer) {
 	if b.class < 0 {

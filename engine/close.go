@@ -160,7 +160,7 @@ func (c *Conn) lingerLocked(scratch []byte) (again bool) {
 			return false
 		}
 		c.mu.Unlock()
-		n, err := c.stream().read(scratch)
+		n, err := c.sock.read(scratch) // under TLS it need not be decrypted
 		c.mu.Lock()
 		c.lingered += int32(n)
 		if err == errAgain {
@@ -191,16 +191,20 @@ func (c *Conn) finishLocked() {
 	c.roomLocked()
 	c.setWriteDeadline(0)
 	c.due.readAt.Store(0)
-	if err := c.sock.close(); err != nil && !errors.Is(err, io.ErrClosedPipe) {
-		c.eng.log.Debug("closing a socket", "conn", c.id, "error", err)
-	}
+	err := c.sock.close()
 	c.eng.wheel.remove(c)
 	c.eng.forget(c)
-	c.report()
+	why := c.whyLocked()
+	c.mu.Unlock() // the logger may want to push to this very connection
+	if err != nil && !errors.Is(err, io.ErrClosedPipe) {
+		c.eng.log.Debug("closing a socket", "conn", c.id, "error", err)
+	}
+	c.report(why)
+	c.mu.Lock()
 }
 
 // report logs and counts the end of the connection.
-func (c *Conn) report() {
+func (c *Conn) report(why *CloseError) {
 	level := slog.LevelInfo
 	if c.reason.routine() {
 		level = slog.LevelDebug
@@ -208,13 +212,12 @@ func (c *Conn) report() {
 	if !c.eng.log.Enabled(c.eng.ctx, level) {
 		return
 	}
-	why, _ := c.whyLocked().(*CloseError)
 	args := []any{
 		"reason", c.reason.String(), "conn", c.id, "listener", c.lst.name, "remote", c.RemoteString(),
 		"age", time.Duration(c.eng.clock.ticks()-c.openedAt) * wheelTick,
 		"bytes_in", c.bytesIn.Load(), "bytes_out", c.bytesOut.Load(),
 	}
-	if why != nil && why.Err != nil {
+	if why.Err != nil {
 		args = append(args, "error", why.Err.Error())
 	}
 	c.eng.log.Log(c.eng.ctx, level, "connection closed", args...)

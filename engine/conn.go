@@ -173,7 +173,7 @@ func (c *Conn) busy() bool {
 	return c.state.Load()&stateOwned != 0 && !c.sock.waiting()
 }
 
-func (c *Conn) whyLocked() error {
+func (c *Conn) whyLocked() *CloseError {
 	e := &CloseError{Reason: c.reason}
 	if c.ext != nil {
 		e.Err = c.ext.cause
@@ -200,9 +200,9 @@ type Info struct {
 }
 
 // Info returns a description of the connection as it is now.
-func (c *Conn) Info() Info {
+func (c *Conn) Info() (i Info) {
 	now := c.eng.clock.ticks()
-	i := Info{
+	i = Info{
 		ID: c.id, Remote: c.RemoteString(), Addr: c.Remote(),
 		Listener: c.lst.name, Protocol: c.lst.proto.Name(),
 		Age:     time.Duration(now-c.openedAt) * wheelTick,
@@ -222,6 +222,7 @@ func (c *Conn) Info() Info {
 	sess := c.sess
 	c.mu.Unlock()
 	if d, ok := sess.(Describer); ok {
+		defer c.recoverPanic("describing the session")
 		i.User, i.Detail = d.Describe()
 	}
 	return i

@@ -48,6 +48,9 @@ type sock interface {
 	// waiting tells whether the owner is blocked in a read, or waits for a
 	// signal. Any goroutine may ask.
 	waiting() bool
+	// unsent returns how many bytes the kernel holds for the peer, or 0 if
+	// that cannot be told.
+	unsent() int
 	// close lets go of the descriptor.
 	close() error
 	// wire returns the socket for crypto/tls. Its reads wait, until

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -123,11 +122,7 @@ func (s *scratchPool) put(b *[scratchSize]byte) { s.p.Put(b) }
 // to Go's poller. The net package does not give that for its own descriptor,
 // so it is for a duplicate, which Close closes too.
 func (l *Listener) rawConn() (syscall.RawConn, error) {
-	filer, ok := l.ln.(interface{ File() (*os.File, error) })
-	if !ok {
-		return nil, errors.New("the epoll driver needs a TCP or Unix listener; use the \"net\" driver")
-	}
-	f, err := filer.File()
+	f, err := l.ln.(filer).File()
 	if err != nil {
 		return nil, fmt.Errorf("duplicating the listening socket: %w", err)
 	}

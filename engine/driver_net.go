@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -158,20 +159,38 @@ func againIfTimeout(err error) error {
 	return err
 }
 
-// write waits until the peer has taken all of p. A peer that takes nothing of
-// a piece for the write timeout has stopped reading.
+// write waits until the peer has taken all of p. A peer that takes nothing for
+// two halves of the write timeout has stopped reading.
 func (s *netSock) write(p []byte) (sent int, err error) {
 	const piece = 64 << 10
+	stalled, unsent := false, 0
 	for sent < len(p) && err == nil {
-		_ = s.nc.SetWriteDeadline(s.c.eng.writeDeadline())
+		_ = s.nc.SetWriteDeadline(s.c.eng.halfWriteDeadline())
 		if s.down.Load() {
 			_ = s.nc.SetWriteDeadline(longAgo())
 		}
 		var n int
 		n, err = s.nc.Write(p[sent:min(len(p), sent+piece)])
 		sent += n
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || s.down.Load() {
+			continue
+		}
+		if left := s.unsent(); n > 0 || !stalled || left < unsent {
+			stalled, unsent, err = true, left, nil
+		}
 	}
 	return sent, err
+}
+
+// unsent implements sock. Sockets that are not of the operating system cannot
+// tell.
+func (s *netSock) unsent() (n int) {
+	if sc, ok := s.nc.(syscall.Conn); ok {
+		if rc, err := sc.SyscallConn(); err == nil {
+			_ = rc.Control(func(fd uintptr) { n = unsent(fd) })
+		}
+	}
+	return n
 }
 
 func (s *netSock) closeWrite() error {

@@ -8,4 +8,6 @@ const defaultDriver = Net
 
 func newEpollDriver(*Engine) (driver, error) { return nil, ErrDriver }
 
+func unsent(uintptr) int { return 0 }
+
 func controlListener(string, string, syscall.RawConn) error { return nil }

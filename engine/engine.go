@@ -130,12 +130,20 @@ func (e *Engine) keepTime() {
 }
 
 // deadline ends c, whose deadline has passed, unless that was for the peer to
-// send something and c is busy with what the peer has sent.
+// send something and c is busy with what the peer has sent, or for the peer to
+// take something and it has.
 func (e *Engine) deadline(c *Conn, why Reason) {
 	switch why {
 	case ReasonIdleTimeout, ReasonFirstTimeout, ReasonRequestTimeout:
 		if c.busy() {
 			e.wheel.look(c, e.clock.ms()+time.Second.Milliseconds())
+			return
+		}
+	case ReasonWriteTimeout:
+		if c.takes() {
+			if at, _ := c.due.earliest(); at != 0 {
+				e.wheel.look(c, at) // which has let go of it
+			}
 			return
 		}
 	}
@@ -204,8 +212,8 @@ func (e *Engine) cutOff() error {
 	}
 }
 
-// crowded tells whether a connection that already holds held bytes must not
-// get more, because all together hold what they may and it holds more than an
+// crowded tells whether a connection must not get so much memory that it holds
+// held bytes, because all together hold what they may and that is more than an
 // equal share. Those that hold little go on, so that a few large peers cannot
 // stop the others; together they hold at most twice the bound.
 func (e *Engine) crowded(held int) bool {
@@ -213,13 +221,17 @@ func (e *Engine) crowded(held int) bool {
 	return e.buffered.Load() >= total && int64(held) >= total/int64(max(1, e.table.size()))
 }
 
-// writeDeadline is when a write that starts now has taken too long, for
-// sockets that block.
-func (e *Engine) writeDeadline() time.Time {
+func (e *Engine) crowdedError() error {
+	return fmt.Errorf("all connections together hold %d bytes", e.buffered.Load())
+}
+
+// halfWriteDeadline is when a write that starts now has taken half the time
+// that it may, for sockets that block.
+func (e *Engine) halfWriteDeadline() time.Time {
 	if e.limits.WriteTimeout >= forever {
 		return time.Time{}
 	}
-	return time.Now().Add(e.limits.WriteTimeout)
+	return time.Now().Add(e.limits.WriteTimeout / 2)
 }
 
 // lend returns a buffer of at least n bytes and counts it.
@@ -273,8 +285,6 @@ func (e *Engine) initConn(c *Conn, l *Listener, s sock) {
 
 // forget removes a connection whose descriptor is closed.
 func (e *Engine) forget(c *Conn) {
-	e.stats.bytesIn.Add(c.bytesIn.Load())
-	e.stats.bytesOut.Add(c.bytesOut.Load())
 	e.stats.closed[c.reason].Add(1)
 	e.table.remove(c)
 	e.table.leave(c.Remote().Addr())

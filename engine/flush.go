@@ -113,9 +113,29 @@ func (c *Conn) writeChunkLocked() error {
 	return nil
 }
 
+// takes tells whether the peer has taken bytes since the write deadline was
+// set, and sets it anew if so. The kernel reports room only when a third of its
+// buffer is free (sk_stream_is_writeable), which a slow peer may take minutes
+// for.
+func (c *Conn) takes() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out == nil || c.phase >= phaseLingering {
+		return true
+	}
+	unsent := c.sock.unsent()
+	if unsent >= c.out.unsent {
+		return false
+	}
+	c.out.unsent = unsent
+	c.setWriteDeadline(c.eng.clock.ms() + c.eng.limits.WriteTimeout.Milliseconds())
+	return true
+}
+
 // flushedLocked wakes whoever waits for what a flush achieves.
 func (c *Conn) flushedLocked() {
 	if c.out != nil && c.hints.has(hintFull) {
+		c.out.unsent = c.sock.unsent()
 		c.setWriteDeadline(c.eng.clock.ms() + c.eng.limits.WriteTimeout.Milliseconds())
 	} else {
 		c.setWriteDeadline(0)
@@ -124,7 +144,11 @@ func (c *Conn) flushedLocked() {
 		c.roomLocked()
 		if c.flags&flagPaused != 0 {
 			c.flags &^= flagPaused
-			c.signal(eventResume)
+			events := eventResume
+			if c.eng.stopping.Load() {
+				events |= eventDrain
+			}
+			c.signal(events)
 		}
 	}
 	if c.phase == phaseFlushing && c.out == nil || c.flags&flagFinish != 0 {

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -123,6 +125,43 @@ func TestDropOldestModel(t *testing.T) {
 				t.Fatalf("a mark spans %q", text)
 			}
 		}
+	}
+}
+
+// full is a socket without room.
+type full struct{ sock }
+
+func (full) blocks() bool { return false }
+
+// However much is being sent, and also when all connections together hold too
+// much, DropOldest keeps the newest message and counts what it drops.
+func TestDropOldestKeepsTheNewest(t *testing.T) {
+	for name, limits := range map[string]Limits{
+		"one connection": {Buffered: 10_000},
+		"all together":   {Buffered: 10_000, BufferedTotal: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := &Engine{limits: limits.withDefaults()}
+			e.table.count = 1
+			c := &Conn{eng: e, sock: full{}}
+			c.hints.set(hintFull)
+			c.prependLocked(make([]byte, 10_000)) // being sent
+			c.appendLocked([]byte("reply"))
+			const n = 100
+			for i := range n {
+				message := fmt.Appendf(nil, "%0500d", i)
+				if err := c.Push(message, DropOldest); err != nil || !bytes.HasSuffix(c.out.tail.b, message) {
+					t.Fatalf("message %d is not kept: %v", i, err)
+				}
+			}
+			kept := len(c.out.marks)
+			if want := len("reply") + kept*500; len(c.out.tail.b) != want {
+				t.Errorf("%d bytes wait, want %d", len(c.out.tail.b), want)
+			}
+			if dropped := int(e.stats.dropped.Load()); kept == 0 || kept+dropped != n {
+				t.Errorf("%d messages wait and %d were dropped, of %d", kept, dropped, n)
+			}
+		})
 	}
 }
 

@@ -84,6 +84,9 @@ const (
 	// flushesPerPoll is the same for flushes: replies to one connection do not
 	// wait for a fan-out to thousands of others.
 	flushesPerPoll = 64
+	// maxHeld is how many encrypted bytes may wait for room in the socket of
+	// an event loop: a record of output, and what TLS says of its own accord.
+	maxHeld = 64 << 10
 	// lingerBytes is how much a closing connection may still send before it
 	// is cut off.
 	lingerBytes = 1 << 20

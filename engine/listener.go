@@ -87,6 +87,9 @@ func (e *Engine) Serve(ln net.Listener, o ListenOptions) (*Listener, error) {
 	if name == "" {
 		name = e.opts.Driver
 	}
+	if _, ok := ln.(filer); !ok && name == Epoll {
+		return nil, fmt.Errorf("serving %s: the %q driver needs a TCP or Unix listener; use %q", ln.Addr(), Epoll, Net)
+	}
 	d, err := e.driver(name)
 	if err != nil {
 		return nil, fmt.Errorf("serving %s with the %q driver: %w", ln.Addr(), name, err)
@@ -125,6 +128,9 @@ func (l *Listener) Close() error {
 	}
 	return err
 }
+
+// filer is a listener with a socket of the operating system.
+type filer interface{ File() (*os.File, error) }
 
 func (l *Listener) run() {
 	if err := l.driver.accept(l); err != nil && !l.isClosed() {

@@ -73,7 +73,7 @@ func newLoop(e *Engine) (*loop, error) {
 func (l *loop) register(fd int, tag uint64) error {
 	const edge = 1 << 31 // syscall.EPOLLET is negative
 	ev := syscall.EpollEvent{
-		Events: syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edge,
+		Events: syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | syscall.EPOLLPRI | edge,
 		Fd:     int32(uint32(tag)), Pad: int32(uint32(tag >> 32)),
 	}
 	if err := syscall.EpollCtl(l.epfd, syscall.EPOLL_CTL_ADD, fd, &ev); err != nil {

@@ -15,6 +15,8 @@ const (
 	DropNewest
 	// DropOldest drops messages that wait, oldest first, until it fits. Only
 	// messages that were pushed with this policy are dropped, and only whole.
+	// What is being sent is not dropped and does not count, so that up to twice
+	// the bound may wait.
 	DropOldest
 	// Block makes the pusher wait until there is room, the connection closes,
 	// or the write timeout closes it.
@@ -30,6 +32,7 @@ var errAgain = errors.New("would block")
 type output struct {
 	head, tail *buffer
 	off        int    // bytes of head that have left
+	unsent     int    // bytes in the kernel when the write deadline was set
 	marks      []mark // droppable messages in tail, oldest first
 }
 
@@ -41,14 +44,18 @@ type mark struct{ from, to int }
 const markSize = 16
 
 func (o *output) waiting() int {
-	n := 0
-	if o.head != nil {
-		n += len(o.head.b) - o.off
+	if o.head == nil {
+		return o.queued()
 	}
-	if o.tail != nil {
-		n += len(o.tail.b)
+	return len(o.head.b) - o.off + o.queued()
+}
+
+// queued is waiting without what is being sent.
+func (o *output) queued() int {
+	if o.tail == nil {
+		return 0
 	}
-	return n + len(o.marks)*markSize
+	return len(o.tail.b) + len(o.marks)*markSize
 }
 
 // Write queues p for the peer. It returns once p is queued, which is at once
@@ -145,8 +152,9 @@ func (c *Conn) reserveLocked(n int, policy Overflow) error {
 		if c.phase != phaseOpen {
 			return ErrClosed
 		}
-		memory := c.eng.crowded(c.waitingLocked() + n)
-		if !memory && c.fitsLocked(n) {
+		held := c.growthLocked(n)
+		memory := held > 0 && c.eng.crowded(held)
+		if !memory && c.fitsLocked(n, policy) {
 			return nil
 		}
 		if err := c.overflowLocked(n, policy, memory); err != nil {
@@ -162,11 +170,31 @@ func (c *Conn) waitingLocked() int {
 	return c.out.waiting()
 }
 
+// growthLocked returns how much memory the output holds once n more bytes wait,
+// or 0 if that is as much as it does now.
+func (c *Conn) growthLocked(n int) int {
+	o, sent := c.out, 0
+	if o != nil && o.head != nil {
+		sent = cap(o.head.b)
+	}
+	switch {
+	case o == nil || o.tail == nil:
+		return sent + bufferSize(n)
+	case len(o.tail.b)+n > cap(o.tail.b):
+		return sent + bufferSize(max(len(o.tail.b)+n, 2*cap(o.tail.b)))
+	}
+	return 0
+}
+
 // fitsLocked tells whether n more bytes may wait. One message always fits an
 // empty queue: a reply may be larger than the bound, and its handler has it in
-// memory already.
-func (c *Conn) fitsLocked(n int) bool {
+// memory already. For DropOldest, what is being sent does not count: it cannot
+// be dropped any more, and would make the newest messages lose.
+func (c *Conn) fitsLocked(n int, policy Overflow) bool {
 	waiting := c.waitingLocked()
+	if policy == DropOldest && c.out != nil {
+		waiting = c.out.queued()
+	}
 	return waiting == 0 || waiting+n <= c.eng.limits.Buffered
 }
 
@@ -175,7 +203,7 @@ func (c *Conn) overflowLocked(n int, policy Overflow, memory bool) error {
 	if policy == Block || !c.sock.blocks() {
 		// Pushing may have been faster than the task that sends; it is only
 		// the peer who is too slow once the socket is full.
-		if c.flushLocked(); c.phase != phaseOpen || c.fitsLocked(n) && !memory {
+		if c.flushLocked(); c.phase != phaseOpen || c.fitsLocked(n, policy) && !memory {
 			return nil
 		}
 	}
@@ -183,7 +211,7 @@ func (c *Conn) overflowLocked(n int, policy Overflow, memory bool) error {
 	case DropNewest:
 		return c.droppedLocked(1)
 	case DropOldest:
-		if dropped := c.dropOldestLocked(n); dropped > 0 && !memory {
+		if dropped := c.dropOldestLocked(n); dropped > 0 {
 			_ = c.droppedLocked(dropped)
 			return nil
 		}
@@ -209,15 +237,15 @@ func (c *Conn) droppedLocked(n int) error {
 }
 
 // dropOldestLocked removes droppable messages from the front until n bytes
-// fit, and a quarter of the bound more, so that the copying is paid once for
-// many messages. It returns how many it removed.
+// fit, without more memory, and a quarter of the bound more, so that the
+// copying is paid once for many messages. It returns how many it removed.
 func (c *Conn) dropOldestLocked(n int) int {
 	if c.out == nil || len(c.out.marks) == 0 {
 		return 0
 	}
 	o := c.out
 	limit := c.eng.limits.Buffered
-	need := o.waiting() + n - limit + limit/4
+	need := max(n, o.queued()+n-limit+limit/4)
 	drop, freed := 0, 0
 	for drop < len(o.marks) && freed < need {
 		freed += o.marks[drop].to - o.marks[drop].from

@@ -20,7 +20,7 @@ type epollConn struct {
 	tlsWire  *tlsWire // nil on plain connections
 	fd       int32
 	readable bool // the kernel may have bytes; owner only
-	ended    bool // the kernel has the end of the stream, or an error; owner only
+	ended    bool // a short read does not mean that there is no more; owner only
 }
 
 var _ sock = (*epollConn)(nil)
@@ -45,7 +45,7 @@ func (c *Conn) ready(what uint32) bool {
 	}
 	events := eventIn | stateOwned
 	switch {
-	case what&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0:
+	case what&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR|syscall.EPOLLPRI) != 0:
 		events |= eventHup
 	case what&syscall.EPOLLIN == 0:
 		c.sock.interrupt() // a handshake may wait for room
@@ -70,7 +70,8 @@ func (c *epollConn) noted(events uint32) {
 
 // read reads until a read comes back short, which says that the kernel has no
 // more: the next bytes bring a new event (epoll(7), "edge-triggered"). The end
-// of the stream may come in one event with the last bytes, and is read for.
+// of the stream may come in one event with the last bytes, and is read for; a
+// read also stops short of urgent data.
 func (c *epollConn) read(p []byte) (int, error) {
 	if !c.readable {
 		return 0, errAgain
@@ -141,7 +142,27 @@ func (c *epollConn) blocks() bool { return false }
 
 func (c *epollConn) waiting() bool { return false }
 
-func (c *epollConn) close() error { return syscall.Close(int(c.fd)) }
+func (c *epollConn) unsent() int { return unsent(uintptr(c.fd)) }
+
+// unsent returns how many bytes of fd the peer has not acknowledged (tcp(7),
+// SIOCOUTQ), or, on a Unix socket, not read.
+func unsent(fd uintptr) int {
+	var n int32
+	_, _, errno := syscall.RawSyscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&n)))
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+func (c *epollConn) close() error {
+	if w := c.tlsWire; w != nil {
+		w.mu.Lock()
+		w.dropLocked()
+		w.mu.Unlock()
+	}
+	return syscall.Close(int(c.fd))
+}
 
 func (c *epollConn) wire() net.Conn { return c.tlsWire }
 
@@ -162,7 +183,7 @@ type tlsWire struct {
 	wake     chan struct{} // something happened to the socket
 
 	mu   sync.Mutex
-	held []byte
+	held *buffer // nil while there are none
 }
 
 func newTLSWire(c *epollConn) *tlsWire {
@@ -197,17 +218,38 @@ func (w *tlsWire) Read(p []byte) (int, error) {
 }
 
 func (w *tlsWire) Write(p []byte) (int, error) {
+	n, err := w.send(p)
+	switch err {
+	case errHeld:
+		w.c.Close(ReasonOverflow, err)
+	case errCrowded:
+		w.c.Close(ReasonMemory, w.c.eng.crowdedError())
+	}
+	return n, err
+}
+
+func (w *tlsWire) send(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	sent := 0
-	if len(w.held) == 0 {
+	if w.held == nil {
 		n, err := w.c.write(p)
-		if err != nil && err != errAgain {
+		if err == nil || err != errAgain {
 			return n, err
 		}
-		sent = n
+		if sent = n; w.c.eng.crowded(bufferSize(len(p) - sent)) {
+			return sent, errCrowded
+		}
+		w.held = w.c.eng.lend(len(p) - sent)
 	}
-	w.held = append(w.held, p[sent:]...)
+	rest := p[sent:]
+	switch held := len(w.held.b) + len(rest); {
+	case held > maxHeld:
+		return sent, errHeld
+	case held > cap(w.held.b):
+		w.held = w.c.eng.grow(w.held, len(rest))
+	}
+	w.held.b = append(w.held.b, rest...)
 	return len(p), nil
 }
 
@@ -215,15 +257,22 @@ func (w *tlsWire) Write(p []byte) (int, error) {
 func (w *tlsWire) drain() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.held) == 0 {
+	if w.held == nil {
 		return nil
 	}
-	n, err := w.c.write(w.held)
-	w.held = append(w.held[:0], w.held[n:]...)
-	if len(w.held) == 0 {
-		w.held = nil
+	n, err := w.c.write(w.held.b)
+	w.held.b = append(w.held.b[:0], w.held.b[n:]...)
+	if len(w.held.b) == 0 {
+		w.dropLocked()
 	}
 	return err
+}
+
+func (w *tlsWire) dropLocked() {
+	if w.held != nil {
+		w.c.eng.giveBack(w.held)
+		w.held = nil
+	}
 }
 
 // What crypto/tls asks of a net.Conn beyond reading and writing.
@@ -334,7 +383,8 @@ func reserveDescriptors(n int) {
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim) != nil || lim.Cur < 64 {
 		return
 	}
-	high := min(uint64(n)+64, lim.Cur) - 1
+	const most = 1 << 20 // 8 MB of kernel memory; "no limit" would ask for 16 GB
+	high := min(uint64(n), most, lim.Cur-64) + 63
 	fd, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, 0, syscall.F_DUPFD_CLOEXEC, uintptr(high))
 	if errno == 0 {
 		_ = syscall.Close(int(fd))

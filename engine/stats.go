@@ -9,10 +9,6 @@ type counters struct {
 	acceptFail atomic.Uint64
 	panics     atomic.Uint64
 	dropped    atomic.Uint64
-	// Bytes of connections that are gone; each open one counts its own, so
-	// that the hot path shares no cache line.
-	bytesIn  atomic.Uint64
-	bytesOut atomic.Uint64
 }
 
 // Stats are the engine's totals since its start, and its state now.
@@ -38,16 +34,11 @@ func (e *Engine) Stats() Stats {
 		AcceptErrors: e.stats.acceptFail.Load(),
 		Panics:       e.stats.panics.Load(),
 		Dropped:      e.stats.dropped.Load(),
-		BytesIn:      e.stats.bytesIn.Load(),
-		BytesOut:     e.stats.bytesOut.Load(),
 		Buffered:     e.buffered.Load(),
 		Handshakes:   len(e.handshakes),
 		Connections:  e.table.size(),
 	}
-	for _, c := range e.table.all() {
-		s.BytesIn += c.bytesIn.Load()
-		s.BytesOut += c.bytesOut.Load()
-	}
+	s.BytesIn, s.BytesOut = e.table.bytes()
 	for r := range reasonCount {
 		if n := e.stats.closed[r].Load(); n > 0 {
 			s.Closed[r] = n

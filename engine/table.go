@@ -15,6 +15,10 @@ type table struct {
 	count int
 	empty chan struct{} // closed while there is no connection and somebody waits
 	addrs map[netip.Addr]int
+
+	// Bytes of connections that are gone; each open one counts its own, so
+	// that the hot path shares no cache line.
+	bytesIn, bytesOut uint64
 }
 
 // admit counts a connection from addr in, unless a limit is reached.
@@ -84,6 +88,22 @@ func (t *table) remove(c *Conn) {
 	defer t.mu.Unlock()
 	t.slots[c.slot] = nil
 	t.free = append(t.free, c.slot)
+	t.bytesIn += c.bytesIn.Load()
+	t.bytesOut += c.bytesOut.Load()
+}
+
+// bytes returns how many bytes all connections have read and written, those
+// that are gone included. It never goes back.
+func (t *table) bytes() (in, out uint64) {
+	t.mu.Lock()
+	in, out = t.bytesIn, t.bytesOut
+	open := t.allLocked()
+	t.mu.Unlock()
+	for _, c := range open {
+		in += c.bytesIn.Load()
+		out += c.bytesOut.Load()
+	}
+	return in, out
 }
 
 // find appends to dst the connections that tags name, leaving out those that
@@ -116,6 +136,10 @@ func (t *table) size() int {
 func (t *table) all() []*Conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.allLocked()
+}
+
+func (t *table) allLocked() []*Conn {
 	conns := make([]*Conn, 0, t.count)
 	for _, c := range t.slots {
 		if c != nil {

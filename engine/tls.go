@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 )
 
 // tlsSock is a socket under TLS. Between two records it holds no goroutine:
@@ -61,6 +62,13 @@ func (s *tlsSock) read(p []byte) (int, error) {
 	return n, err
 }
 
+// ofTLS tells whether an error of reading is about what the peer sent, and not
+// about the socket.
+func ofTLS(err error) bool {
+	_, socket := errors.AsType[syscall.Errno](err)
+	return !socket && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, net.ErrClosed)
+}
+
 // drainer is a wire that may hold encrypted bytes back.
 type drainer interface{ drain() error }
 
@@ -86,8 +94,16 @@ func (s *tlsSock) write(p []byte) (int, error) {
 	}
 }
 
-// maxRecord is the most that one TLS record carries (RFC 8446, section 5.1).
-const maxRecord = 16 << 10
+// maxRecord is the most that one TLS record is given to carry: what RFC 8446,
+// section 5.1, allows, less what makes a record that is held fit a buffer.
+const maxRecord = 16<<10 - 256
+
+// errCrowded ends a connection whose record cannot be held.
+var errCrowded = errors.New("there is no memory for what TLS has encrypted")
+
+// errHeld ends a connection whose peer makes TLS answer, as each key update
+// does, and does not read the answers.
+var errHeld = errors.New("the peer does not read what TLS sends")
 
 func (s *tlsSock) closeWrite() error {
 	_ = s.tc.CloseWrite() // close_notify; fails only when the peer is gone

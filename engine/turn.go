@@ -14,7 +14,7 @@ const (
 	stateOwned  uint32 = 1 << iota
 	eventOpen          // it was just accepted
 	eventIn            // the socket has bytes, or its end, or an error
-	eventHup           // what the socket has includes its end, or an error
+	eventHup           // what the socket has includes its end, an error, or urgent data
 	eventResume        // enough output has left for reading to go on
 	eventClose         // its closing has come a step further
 	eventDrain         // the engine shuts down
@@ -48,16 +48,19 @@ func (c *Conn) turn(events uint32, scratch []byte) (again bool) {
 		c.open()
 	}
 	if !c.Closing() {
-		again = c.readAndServe(scratch)
-		if events&eventDrain != 0 && !c.Closing() && !again {
+		var paused bool
+		again, paused = c.readAndServe(scratch)
+		// A connection that is not read for now may have received requests: it
+		// drains when it is resumed.
+		if events&eventDrain != 0 && !c.Closing() && !again && !paused {
 			c.drain()
 		}
 	}
 	if c.Closing() {
 		return c.closeStep(scratch)
 	}
-	if events&eventDrain != 0 {
-		c.state.Or(eventDrain) // it has not come to a pause yet
+	if again {
+		c.state.Or(events & eventDrain)
 	}
 	return again
 }
@@ -84,34 +87,34 @@ func (c *Conn) open() {
 }
 
 // readAndServe reads and serves until the socket is empty, the connection
-// closes, or its share of the turn is used up.
-func (c *Conn) readAndServe(scratch []byte) (again bool) {
+// closes or pauses, or its share of the turn is used up, which is again.
+func (c *Conn) readAndServe(scratch []byte) (again, paused bool) {
 	for range turnReads {
 		if c.pause() {
-			return false
+			return false, true
 		}
 		buf, err := c.readBuffer(scratch)
 		if err != nil {
 			c.close(ReasonMemory, err)
-			return false
+			return false, false
 		}
 		n, err := c.stream().read(buf)
 		if n > 0 {
 			c.bytesIn.Add(uint64(n))
 			if !c.serve(buf[:n]) {
-				return false
+				return false, false
 			}
 		}
 		switch err {
 		case nil:
 		case errAgain:
-			return false
+			return false, false
 		default:
 			c.peerEnded(err)
-			return false
+			return false, false
 		}
 	}
-	return true
+	return true, false
 }
 
 // pause tells whether the connection is not to be read because its peer does
@@ -136,8 +139,8 @@ func (c *Conn) readBuffer(scratch []byte) ([]byte, error) {
 		return scratch, nil
 	}
 	if len(c.in.b) == cap(c.in.b) {
-		if c.eng.crowded(len(c.in.b)) {
-			return nil, fmt.Errorf("all connections together hold %d bytes", c.eng.buffered.Load())
+		if c.eng.crowded(bufferSize(2 * cap(c.in.b))) {
+			return nil, c.eng.crowdedError()
 		}
 		c.in = c.eng.grow(c.in, 1)
 	}
@@ -204,8 +207,14 @@ func (c *Conn) keep(rest []byte, progress bool) bool {
 	if c.in == nil || progress {
 		c.setReadDeadline(limits.RequestTimeout, ReasonRequestTimeout)
 	}
-	if c.in == nil {
+	switch {
+	case c.in == nil && c.eng.crowded(bufferSize(len(rest))):
+		c.close(ReasonMemory, c.eng.crowdedError())
+		return false
+	case c.in == nil:
 		c.in = c.eng.lend(len(rest))
+	case !progress:
+		return true // it lies there already: a peer may send it byte by byte
 	}
 	c.in.b = append(c.in.b[:0], rest...)
 	return true
@@ -216,11 +225,14 @@ func (c *Conn) peerEnded(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.flags |= flagPeerEOF
-	if err == io.EOF {
+	switch {
+	case err == io.EOF:
 		c.closeLocked(ReasonPeer, nil)
-		return
+	case c.tls != nil && ofTLS(err):
+		c.closeLocked(ReasonProtocol, err)
+	default:
+		c.closeLocked(ReasonReset, err)
 	}
-	c.closeLocked(ReasonReset, err)
 }
 
 // drain ends the connection between two requests because the engine shuts

@@ -2,6 +2,8 @@ package engine_test
 
 import (
 	"errors"
+	"io"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -124,5 +126,35 @@ func TestPushFromServe(t *testing.T) {
 		_ = cl.Close()
 		s.closedFor(engine.ReasonQuit, 1)
 		waitFor(t, "buffers to be given back", func() bool { return s.Stats().Buffered == 0 })
+	})
+}
+
+// A peer that reads slowly but steadily is not taken for one that does not
+// read, although the kernel reports no room for longer than the write timeout.
+func TestSlowReaderIsKept(t *testing.T) {
+	eachCarrier(t, func(t *testing.T, driver, carrier string) {
+		t.Parallel()
+		const size = 16 << 20
+		p := &lines{handle: func(c *engine.Conn, _ string) error {
+			_, _ = c.WriteThrough([]byte(strings.Repeat("x", size)))
+			return engine.Because(engine.ReasonQuit, nil)
+		}}
+		s := serve(t, driver, carrier, p, engine.Limits{WriteTimeout: 2 * soon})
+		cl := s.dial()
+		if tc, ok := cl.raw.(*net.TCPConn); ok {
+			_ = tc.SetReadBuffer(64 << 10) // so that the kernel does not read in its place
+		}
+		cl.send("get\n")
+		got, buf := 0, make([]byte, 16<<10)
+		for start := time.Now(); time.Since(start) < 5*soon; {
+			n, err := io.ReadFull(cl.r, buf)
+			if got += n; err != nil {
+				t.Fatalf("after %d bytes: %v", got, err)
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+		if got += len(cl.rest()); got != size {
+			t.Errorf("%d of %d bytes arrived", got, size)
+		}
 	})
 }
