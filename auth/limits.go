@@ -56,8 +56,8 @@ const (
 	// auditBurst lines per address are written at once, then one per
 	// auditEvery; of all addresses together auditAllBurst, then one per
 	// auditAllEvery. At 300 bytes a line that is at most 130 MB a day.
-	auditBurst    = 10
-	auditEvery    = 10 * time.Second
+	auditBurst    = 100
+	auditEvery    = time.Second
 	auditAllBurst = 200
 	auditAllEvery = 200 * time.Millisecond
 
