@@ -154,7 +154,7 @@ func TestBlockingCommand(t *testing.T) {
 		if !strings.Contains(list, "cmd=wait") {
 			t.Errorf("the list does not show what runs: %s", list)
 		}
-		killer.want("CLIENT KILL TYPE normal", ":1\r\n")
+		killer.want("CLIENT KILL "+c.LocalAddr().String(), "+OK\r\n")
 		select {
 		case err := <-left:
 			if engine.ReasonOf(err, engine.ReasonNone) != engine.ReasonKilled {

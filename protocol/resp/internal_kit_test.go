@@ -2,6 +2,7 @@ package resp
 
 import (
 	"io"
+	"log/slog"
 	"net"
 	"testing"
 
@@ -29,7 +30,7 @@ func talk(t *testing.T, addr net.Addr, raw string) string {
 // connected returns a protocol and a connection that speaks it, for tests of what is inside.
 func connected(t *testing.T, o Options) (*Protocol, *engine.Conn) {
 	t.Helper()
-	e, err := engine.New(engine.Options{Driver: engine.Net})
+	e, err := engine.New(engine.Options{Driver: engine.Net, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
