@@ -142,7 +142,7 @@ func TestManyPartialRequests(t *testing.T) {
 			s.dial().send(strings.Repeat("x", 10_000))
 		}
 		s.closedFor(engine.ReasonMemory, 1)
-		if held := s.Stats().Buffered; held > 2*bound {
+		if held := s.Stats().Buffered; held > 3*bound { // twice, and those who asked at the same moment
 			t.Errorf("%d bytes are held", held)
 		}
 		s.logged("buffer-memory-exhausted", "all connections together hold")

@@ -79,9 +79,7 @@ func (d *netDriver) own(c *Conn) {
 	for {
 		s.rearm()
 		events := c.take()
-		if events&eventDrain != 0 {
-			_ = s.nc.SetReadDeadline(time.Now().Add(drainPause))
-		}
+		s.draining = events&eventDrain != 0
 		if !c.turn(events, scratch[:]) && !s.closed.Load() {
 			s.wait()
 		}
@@ -111,8 +109,10 @@ type netSock struct {
 	c       *Conn
 	wakeup  chan struct{}
 	resting atomic.Bool // the owner waits for the peer, or for a signal
-	down    atomic.Bool // shutdown was called
-	closed  atomic.Bool
+	// draining says that reads wait no longer than drainPause. Owner only.
+	draining bool
+	down     atomic.Bool // shutdown was called
+	closed   atomic.Bool
 }
 
 // drainPause is how long a draining connection waits for requests that its
@@ -134,6 +134,9 @@ func (s *netSock) rearm() {
 
 // rest says that the owner is about to wait for the peer, or for a signal.
 func (s *netSock) rest() {
+	if s.draining {
+		_ = s.nc.SetReadDeadline(time.Now().Add(drainPause))
+	}
 	s.resting.Store(true)
 	s.c.flushLate()
 }

@@ -215,7 +215,8 @@ func (e *Engine) cutOff() error {
 // crowded tells whether a connection must not get so much memory that it holds
 // held bytes, because all together hold what they may and that is more than an
 // equal share. Those that hold little go on, so that a few large peers cannot
-// stop the others; together they hold at most twice the bound.
+// stop the others; together they hold at most twice the bound, and what is
+// asked for at the very moment when it is reached.
 func (e *Engine) crowded(held int) bool {
 	total := e.limits.BufferedTotal
 	return e.buffered.Load() >= total && int64(held) >= total/int64(max(1, e.table.size()))
