@@ -112,8 +112,8 @@ func addressOf(args []string, otherwise string) string {
 
 // run loads the server and prints what came of it.
 func (f *benchFlags) run(cmd *cobra.Command, kind, address string, work load.Work) error {
-	if f.conns < 1 || f.size < 1 || f.pipeline < 1 || f.duration <= 0 {
-		return errors.New("--conns, --size, --pipeline and --duration must be above zero")
+	if err := f.check(address); err != nil {
+		return err
 	}
 	o, err := f.options(address, work)
 	if err != nil {
@@ -128,13 +128,16 @@ func (f *benchFlags) run(cmd *cobra.Command, kind, address string, work load.Wor
 	p.clear()
 	switch {
 	case err != nil:
-		return failed{err}
+		return failed{f.hint(err)}
 	case r.Elapsed == 0:
 		return failed{errors.New("interrupted before measuring began")}
 	}
 	f.report(cmd.OutOrStdout(), kind, address, r)
-	if r.Errors > 0 {
+	switch {
+	case r.Errors > 0:
 		return failed{fmt.Errorf("%d requests or connections failed; the first: %w", r.Errors, r.FirstError)}
+	case r.Requests == 0:
+		return failed{fmt.Errorf("no request was answered: %s is connected to and does not reply; is it a %s server, and does it run?", address, kind)}
 	}
 	return nil
 }

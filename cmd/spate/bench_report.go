@@ -70,14 +70,24 @@ func (f *benchFlags) report(w io.Writer, kind, address string, r *load.Result) {
 		load.Round(h.Quantile(0.5)), load.Round(h.Quantile(0.9)), load.Round(h.Quantile(0.99)),
 		load.Round(h.Quantile(0.999)), load.Round(h.Max()))
 	fmt.Fprintf(w, "  errors      %d\n", r.Errors)
-	if f.rate > 0 {
-		fmt.Fprintf(w, "  unanswered  %d at the end; their waiting counts as latency\n", r.Unanswered)
-		if r.Late > 0 {
-			fmt.Fprintf(w, "  late        %d left more than 1ms late because bench itself did not keep up\n", r.Late)
-		}
+	fmt.Fprintf(w, "  unanswered  %d%s\n", r.Unanswered, waiting(r.Oldest, f.rate > 0))
+	if r.Late > 0 {
+		fmt.Fprintf(w, "  late        %d left more than 1ms late because bench itself did not keep up\n", r.Late)
 	}
 	if f.pid != 0 {
 		fmt.Fprintf(w, "  server CPU  %v per request, %.0f %% of one CPU (process %d)\n",
 			load.Round(r.CPUPerRequest()), 100*r.CPU.Seconds()/r.Elapsed.Seconds(), f.pid)
 	}
+}
+
+// waiting says how long the oldest request had waited at the end, if there was one.
+func waiting(oldest time.Duration, openLoop bool) string {
+	if oldest == 0 {
+		return ""
+	}
+	counts := "counts for the maximum"
+	if openLoop {
+		counts = "counts as latency"
+	}
+	return fmt.Sprintf(" (oldest waited %v) at the end; their waiting %s", load.Round(oldest), counts)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -93,7 +94,7 @@ func TestBenchReports(t *testing.T) {
 			`\n  throughput  [1-9]\d* requests/s\n`,
 			`\n  latency     p50 \S+s, p90 \S+s, p99 \S+s, p99\.9 \S+s, max \S+s\n`, `\n  errors      0\n$`,
 		}},
-		{"open loop", []string{"echo", echo, "--rate", "500"}, []string{`500 per second`, `\n  unanswered  \d+ at the end`}},
+		{"open loop", []string{"echo", echo, "--rate", "500"}, []string{`500 per second`, `\n  unanswered  \d+( \(oldest waited \S+\) at the end; their waiting counts as latency)?`}},
 		{"unix", []string{"echo", "unix:" + unix}, []string{`echo unix:/`, `errors      0\n`}},
 		{"resp", []string{"resp", redis, "--command", "PING", "--user", "ann", "--password-file", password},
 			[]string{`^resp \S+: "PING" with 64 B`, `errors      0\n`}},
@@ -128,6 +129,7 @@ func TestBenchShowsProgress(t *testing.T) {
 
 func TestBenchFails(t *testing.T) {
 	redis := answering(t, "tcp", "127.0.0.1:0", pong)
+	silent := answering(t, "tcp", "127.0.0.1:0", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	closing := answering(t, "tcp", "127.0.0.1:0", func(net.Conn) {})
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
@@ -138,7 +140,14 @@ func TestBenchFails(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"nothing", []string{"echo", "--conns", "0"}, "must be above zero"},
+		{"nothing", []string{"echo", "--conns", "0"}, "--conns: 0 is not a number from 1"},
+		{"a negative rate", []string{"echo", "--rate", "-1"}, "--rate: -1 is not a number from 0"},
+		{"no duration", []string{"echo", "--duration", "0s"}, "--duration: 0s must be above zero"},
+		{"no port", []string{"echo", "127.0.0.1"}, `"127.0.0.1" is not an address to connect to: give HOST:PORT`},
+		{"a process that is none", []string{"echo", "--pid", "99999999"}, "--pid: "},
+		{"a server that is silent", []string{"resp", silent, "--duration", "20ms", "--warmup", "0s"}, "no request was answered: " + silent},
+		{"maybe TLS", []string{"resp", closing}, "every connection is broken before any reply: "},
+		{"maybe TLS", []string{"resp", closing}, "; if it speaks TLS, say --tls"},
 		{"no command", []string{"resp", "--command", " "}, "--command is empty"},
 		{"password on the command line", []string{"resp", "--user", "ann"}, "--user needs --password-file"},
 		{"no password", []string{"resp", "--password-file", empty + "x"}, "reading the password"},
@@ -149,6 +158,10 @@ func TestBenchFails(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, _, err := benchWith(t, c.args...)
+			var running failed
+			if strings.HasPrefix(c.want, "--") && errors.As(err, &running) {
+				t.Errorf("the exit code is not that of what the operator can mend: %v", err)
+			}
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q; output %q", err, c.want, out)
 			}

@@ -28,6 +28,10 @@ func (h *Histogram) Record(d time.Duration) {
 	h.max = max(h.max, d)
 }
 
+// Extend raises the maximum to d, for something that has taken so long and is
+// not over.
+func (h *Histogram) Extend(d time.Duration) { h.max = max(h.max, d) }
+
 // bucket returns the bucket of v. Below 2<<subBits each value has its own.
 func bucket(v uint64) int {
 	exp := max(bits.Len64(v)-subBits-1, 0)

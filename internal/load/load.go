@@ -87,7 +87,12 @@ type Result struct {
 	Requests   uint64 // answered while measuring
 	Errors     uint64 // wrong replies and broken connections, warm-up included
 	FirstError error
-	Unanswered uint64 // of an open-loop run: due, and not answered at the end
+	// Unanswered are the requests that were due and not answered at the end, and
+	// Oldest is how long the first of them had waited. In an open-loop run each
+	// counts as a latency; in a closed-loop run, where as many as may be are always
+	// under way, they count for the maximum alone.
+	Unanswered uint64
+	Oldest     time.Duration
 	Late       uint64 // of an open-loop run: left over a millisecond late by the generator's own fault
 	CPU        time.Duration
 	Latency    [classes]Histogram
@@ -107,16 +112,22 @@ func (r *Result) CPUPerRequest() time.Duration {
 
 // The errors of options that cannot be.
 var (
-	errNoAddress  = errors.New("no address to connect to")
-	errNoWork     = errors.New("no work to do")
-	errTooMany    = fmt.Errorf("at most %d connections and %d requests under way on each", MaxConns, MaxPipeline)
-	errTooFast    = fmt.Errorf("at most %d requests per second", MaxRate)
-	errNegative   = errors.New("a number or duration is negative")
-	errAllBroken  = errors.New("every connection is broken")
-	errLeftOver   = errors.New("the server sent more than was asked for")
-	errLongReply  = fmt.Errorf("a reply is longer than %d bytes", MaxReply)
-	errPeerClosed = errors.New("the server closed the connection")
+	errNoAddress = errors.New("no address to connect to")
+	errNoWork    = errors.New("no work to do")
+	errTooMany   = fmt.Errorf("at most %d connections and %d requests under way on each", MaxConns, MaxPipeline)
+	errTooFast   = fmt.Errorf("at most %d requests per second", MaxRate)
+	errNegative  = errors.New("a number or duration is negative")
+	errAllBroken = errors.New("every connection is broken")
+	errLeftOver  = errors.New("the server sent more than was asked for")
+	errLongReply = fmt.Errorf("a reply is longer than %d bytes", MaxReply)
 )
+
+// ErrPeerClosed says that the server closed a connection that was in use.
+var ErrPeerClosed = errors.New("the server closed the connection")
+
+// ErrBeforeReply says that a run failed before the server had answered anything,
+// so that it may speak something else.
+var ErrBeforeReply = errors.New("before any reply")
 
 // withDefaults checks o and fills in what was left out.
 func (o Options) withDefaults() (Options, error) {

@@ -55,7 +55,11 @@ func TestEchoIsVerified(t *testing.T) {
 					t.Fatalf("%d errors, first: %v", r.Errors, r.FirstError)
 				}
 				h := &r.Latency[Ordinary]
-				if r.Requests == 0 || h.Count() != r.Requests+r.Unanswered || r.Elapsed < 250*time.Millisecond {
+				counted := r.Requests
+				if c.rate > 0 {
+					counted += r.Unanswered
+				}
+				if r.Requests == 0 || h.Count() != counted || c.rate == 0 && r.Unanswered > uint64(c.conns*c.pipeline) || r.Elapsed < 250*time.Millisecond {
 					t.Errorf("%d requests, %d unanswered, %d latencies in %v", r.Requests, r.Unanswered, h.Count(), r.Elapsed)
 				}
 				if due := c.rate * r.Elapsed.Seconds(); c.rate > 0 && math.Abs(float64(r.Requests+r.Unanswered)-due) > 2 {
@@ -165,6 +169,38 @@ func TestWhatIsNeverAnsweredCounts(t *testing.T) {
 		}
 		if h.Max() < 190*time.Millisecond || h.Quantile(0.5) < 80*time.Millisecond {
 			t.Errorf("max %v, p50 %v", h.Max(), h.Quantile(0.5))
+		}
+	})
+}
+
+// A closed-loop run says that its requests are still waiting, and since when.
+func TestClosedLoopDoesNotHideADeadServer(t *testing.T) {
+	bothDrivers(t, func(t *testing.T, plain bool) {
+		r := mustRun(t, Options{
+			Address: serve(t, nil, deaf), Work: Echo{}, Conns: 3, Pipeline: 2,
+			Warmup: 50 * time.Millisecond, Duration: 100 * time.Millisecond, Plain: plain,
+		})
+		h := &r.Latency[Ordinary]
+		if r.Requests != 0 || r.Unanswered != 6 || r.Oldest < 140*time.Millisecond || h.Max() != r.Oldest || h.Count() != 0 {
+			t.Errorf("%d requests, %d unanswered for %v, max %v of %d", r.Requests, r.Unanswered, r.Oldest, h.Max(), h.Count())
+		}
+		half := time.Now().Add(100 * time.Millisecond)
+		r = mustRun(t, Options{
+			Address: serve(t, nil, dying(half)), Work: Echo{}, Conns: 3, Duration: 300 * time.Millisecond, Plain: plain,
+		})
+		if h := &r.Latency[Ordinary]; r.Requests == 0 || r.Unanswered != 3 || h.Max() < 150*time.Millisecond {
+			t.Errorf("half way: %d requests, %d unanswered, max %v", r.Requests, r.Unanswered, h.Max())
+		}
+	})
+}
+
+// That the server has closed every connection without an answer is told apart.
+func TestServerThatHangsUp(t *testing.T) {
+	address := serve(t, nil, func(c net.Conn) { _, _ = c.Read(make([]byte, 64)) })
+	bothDrivers(t, func(t *testing.T, plain bool) {
+		_, err := Run(t.Context(), Options{Address: address, Work: Echo{}, Plain: plain})
+		if !errors.Is(err, ErrBeforeReply) || !errors.Is(err, ErrPeerClosed) {
+			t.Errorf("error %v", err)
 		}
 	})
 }

@@ -17,6 +17,7 @@ type meter struct {
 	r          Result
 	measuring  bool
 	ended      bool
+	answered   bool          // anything at all, the warm-up included
 	cpu        time.Duration // the server's, when measuring began
 	cpuErr     error
 	nextReport time.Duration
@@ -87,7 +88,12 @@ func (m *meter) readCPU(to *time.Duration) {
 // reply records a reply. An open-loop request counts if it was due while
 // measuring, a closed-loop one if it was answered then.
 func (m *meter) reply(class Class, start, now time.Duration) {
-	if !m.measuring || m.ended || m.o.Rate > 0 && start < m.from {
+	m.answered = true
+	if m.ended {
+		m.unanswered(request{start: start, class: class}) // it was under way when the books were closed
+		return
+	}
+	if !m.measuring || m.o.Rate > 0 && start < m.from {
 		return
 	}
 	m.r.Requests++
@@ -104,10 +110,27 @@ func (m *meter) sent(due, free, now time.Duration) {
 
 // unanswered records a request that was due and has not been answered.
 func (m *meter) unanswered(r request) {
-	if m.o.Rate > 0 && m.measuring && r.start >= m.from && r.start < m.to {
-		m.r.Unanswered++
-		m.r.Latency[r.class].Record(m.to - r.start)
+	if !m.measuring || r.start >= m.to || m.o.Rate > 0 && r.start < m.from {
+		return
 	}
+	waited := m.to - r.start
+	m.r.Unanswered++
+	m.r.Oldest = max(m.r.Oldest, waited)
+	if m.o.Rate > 0 {
+		m.r.Latency[r.class].Record(waited)
+	} else {
+		m.r.Latency[r.class].Extend(waited)
+	}
+}
+
+// broken is the error of a run that has no connection left.
+func (m *meter) broken() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.answered {
+		return fmt.Errorf("making requests: %w %w: %w", errAllBroken, ErrBeforeReply, m.r.FirstError)
+	}
+	return fmt.Errorf("making requests: %w: %w", errAllBroken, m.r.FirstError)
 }
 
 // neverSent records the requests from number i on that were due before the

@@ -2,7 +2,8 @@ package load
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type plainClient struct {
 	sess   Session
 	tokens chan time.Duration // when the place in the pipeline became free
 	under  chan request       // under way, oldest first
+	broken bool               // set by the reader, which ends with it
 }
 
 func runPlain(ctx context.Context, o *Options, conns []net.Conn, m *meter) error {
@@ -73,10 +75,9 @@ func (p *plain) watch(ctx context.Context) error {
 			p.m.end(now)
 		}
 		going = p.m.tick(now) && going
-		first := p.m.r.FirstError
 		p.m.mu.Unlock()
 		if p.alive.Load() == 0 {
-			return fmt.Errorf("making requests: %w: %w", errAllBroken, first)
+			return p.m.broken()
 		}
 	}
 	return nil
@@ -181,6 +182,10 @@ func (p *plain) fail(c *plainClient, i int, err error) {
 	default:
 	}
 	_ = c.conn.Close()
+	c.broken = true
+	if errors.Is(err, io.EOF) {
+		err = ErrPeerClosed
+	}
 	p.m.mu.Lock()
 	p.m.fail(i, err)
 	p.m.mu.Unlock()
@@ -211,12 +216,16 @@ func (p *plain) replies(c *plainClient, i int, b []byte, now time.Duration) (use
 	return used, nil
 }
 
-// countUnanswered records what an open-loop run still waited for.
+// countUnanswered records what is still waited for, as that of polled does.
 func (p *plain) countUnanswered() {
 	p.m.mu.Lock()
 	defer p.m.mu.Unlock()
 	for i := range p.clients {
-		for c := &p.clients[i]; len(c.under) > 0; {
+		c := &p.clients[i]
+		if p.o.Rate == 0 && c.broken {
+			continue
+		}
+		for len(c.under) > 0 {
 			p.m.unanswered(<-c.under)
 		}
 	}

@@ -53,7 +53,7 @@ func runPoll(ctx context.Context, o *Options, conns []net.Conn, m *meter) error 
 			break
 		}
 		if p.alive == 0 {
-			return fmt.Errorf("making requests: %w: %w", errAllBroken, m.r.FirstError)
+			return m.broken()
 		}
 		events, err := p.wait(p.sendDue(now))
 		if err != nil {
@@ -218,16 +218,19 @@ func (p *polled) fail(i int, err error) {
 	p.m.fail(i, err)
 }
 
-// countUnanswered records what an open-loop run still waits for, and what it
-// could not even send.
+// countUnanswered records what is still waited for, and what an open-loop run
+// could not even send. A closed-loop run makes no requests for a broken
+// connection, and waits for none.
 func (p *polled) countUnanswered() {
-	if p.o.Rate == 0 {
-		return
-	}
 	for i := range p.clients {
+		if p.o.Rate == 0 && p.clients[i].fd < 0 {
+			continue
+		}
 		for f := &p.clients[i].flight; f.n > 0; {
 			p.m.unanswered(f.pop())
 		}
 	}
-	p.m.neverSent(p.sent)
+	if p.o.Rate > 0 {
+		p.m.neverSent(p.sent)
+	}
 }

@@ -139,7 +139,7 @@ func (s *socket) recv(buf []byte) (b []byte, more bool, err error) {
 		case errno != 0:
 			return nil, false, errno
 		case n == 0:
-			return nil, false, errPeerClosed
+			return nil, false, ErrPeerClosed
 		}
 		return buf[:n], int(n) == len(buf), nil
 	}

@@ -49,6 +49,26 @@ func echo(c net.Conn) { _, _ = io.Copy(c, c) }
 // deaf reads and never answers.
 func deaf(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
+// dying echoes until a moment, and then only reads.
+func dying(when time.Time) func(net.Conn) {
+	return func(c net.Conn) {
+		buf := make([]byte, 1024)
+		for {
+			n, err := c.Read(buf)
+			if err != nil {
+				return
+			}
+			if time.Now().After(when) {
+				deaf(c)
+				return
+			}
+			if _, err := c.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}
+}
+
 // pausing echoes, and blocks for a time on messages whose first byte is 1.
 func pausing(size int, pause time.Duration) func(net.Conn) {
 	return func(c net.Conn) {
