@@ -76,7 +76,7 @@ func within(dir, top string) bool {
 // outsidersStayOut checks where the libraries of others are imported.
 func outsidersStayOut(t *tree, in tables) (found []finding) {
 	for f := range t.files {
-		if f.test || f.dir == "internal/deps" {
+		if f.test {
 			continue
 		}
 		for _, spec := range f.Imports {

@@ -31,7 +31,6 @@ var layers = []layer{
 	{dir: "task", alone: true},
 	{dir: "event", alone: true},
 	{dir: "internal/load", alone: true},
-	{dir: "internal/deps", alone: true},
 	{dir: "internal/tidy", alone: true},
 }
 
@@ -96,9 +95,7 @@ type tables struct {
 var ours = tables{
 	layers:  layers,
 	outside: outside,
-	docs: map[string]string{
-		"internal/deps": "it only keeps dependencies in go.mod, and goes away",
-	},
+	docs:    map[string]string{},
 	goes: map[string]allowance{
 		"engine/loop_linux.go": {1, "the workers of an event loop: its `running` group waits for them when the engine ends"},
 		"task/task.go":         {1, "every task: its scope waits for it"},
