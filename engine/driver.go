@@ -53,6 +53,8 @@ type sock interface {
 	unsent() int
 	// close lets go of the descriptor.
 	close() error
+	// awaitFirst waits until there is something to read, or the end.
+	awaitFirst() error
 	// wire returns the socket for crypto/tls. Its reads wait, until
 	// afterHandshake makes them return a temporary error when there is
 	// nothing.

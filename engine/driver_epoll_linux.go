@@ -75,6 +75,11 @@ func (d *epollDriver) adopt(l *Listener, fd int, remote netip.AddrPort) {
 	if err := c.loop.register(fd, c.tag()); err != nil {
 		c.Close(ReasonInternal, err)
 	}
+	// Under TLS the client speaks first. Until it does, its connection holds
+	// neither a goroutine nor a place among the handshakes.
+	if l.tls != nil && c.state.CompareAndSwap(stateOwned|eventOpen, eventOpen) {
+		return
+	}
 	c.loop.pushTurn(c)
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -111,6 +112,8 @@ type netSock struct {
 	resting atomic.Bool // the owner waits for the peer, or for a signal
 	// draining says that reads wait no longer than drainPause. Owner only.
 	draining bool
+	first    byte        // the byte that awaitFirst has read
+	peeked   bool        // first is still to be returned; owner only
 	down     atomic.Bool // shutdown was called
 	closed   atomic.Bool
 }
@@ -242,12 +245,42 @@ type netWire struct {
 }
 
 func (w netWire) Read(p []byte) (int, error) {
+	if s := w.s; s.peeked {
+		p[0], s.peeked = s.first, false
+		return 1, nil
+	}
 	w.s.rest()
 	defer w.s.resting.Store(false)
 	return w.Conn.Read(p)
 }
 
-func (w netWire) Write(p []byte) (int, error) { return w.s.write(p) }
+// Write ends the connection itself when the peer takes nothing: crypto/tls
+// keeps the error of what it says of its own accord for the next write, which
+// may never come.
+func (w netWire) Write(p []byte) (int, error) {
+	n, err := w.s.write(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		w.s.c.Close(ReasonWriteTimeout, nil)
+	}
+	return n, err
+}
+
+// awaitFirst reads the first byte, which Read of the wire then returns first: a
+// socket of package net cannot be asked whether it has any.
+func (s *netSock) awaitFirst() error {
+	var b [1]byte
+	for {
+		_, err := io.ReadFull(s.wire(), b[:])
+		switch {
+		case err == nil:
+			s.first, s.peeked = b[0], true
+			return nil
+		case !errors.Is(err, os.ErrDeadlineExceeded) || s.c.unwanted():
+			return err
+		}
+		s.rearm() // what interrupted is told by the events
+	}
+}
 
 func (s *netSock) afterHandshake() {}
 

@@ -281,6 +281,9 @@ func (e *Engine) initConn(c *Conn, l *Listener, s sock) {
 	}
 	e.table.add(c)
 	e.stats.accepted.Add(1)
+	if l.tls != nil {
+		c.setReadDeadline(e.limits.HandshakeTimeout, ReasonHandshakeTimeout)
+	}
 	l.accepted.Add(1)
 }
 

@@ -18,8 +18,11 @@ type Limits struct {
 	// listener, with a burst of as many; further ones wait in the kernel's
 	// queue. Default unlimited.
 	AcceptRate int
-	// Handshakes is the number of TLS handshakes at the same time, each of
-	// which holds a goroutine; accepting waits beyond it. Default 1 024.
+	// Handshakes is the number of TLS handshakes at the same time, from the
+	// client's first byte on; each holds a goroutine and about 30 KiB. Further
+	// ones wait, within HandshakeTimeout. Default 1 024. Danger: that many
+	// clients that send half a handshake keep others out for as long; PerAddress
+	// bounds what one address can do.
 	Handshakes int
 	// Message is the size in bytes of the longest request that is collected
 	// before it can be served. Default 1 MiB.

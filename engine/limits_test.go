@@ -132,19 +132,36 @@ func testAcceptRate(t *testing.T, driver string) {
 	}
 }
 
-// Handshakes beyond the limit wait for the ones under way.
+// Handshakes beyond the limit wait for the ones under way; a client that says
+// nothing is none.
 func testHandshakeLimit(t *testing.T, driver string) {
-	s := serve(t, driver, "tls13", &lines{handle: echoLine}, engine.Limits{Handshakes: 1, HandshakeTimeout: soon})
-	silent, err := net.Dial("tcp", s.listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
+	s := serve(t, driver, "tls13", &lines{handle: echoLine}, engine.Limits{Handshakes: 1, HandshakeTimeout: time.Minute})
+	open := func(hello string) net.Conn {
+		c, err := net.Dial("tcp", s.listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		_, _ = io.WriteString(c, hello)
+		return c
 	}
-	defer silent.Close()
-	waitFor(t, "the handshake to start", func() bool { return s.Stats().Handshakes == 1 })
-	if got := s.dial().ask("x"); got != "x" { // after the silent one's time-out
+	for range 10 {
+		open("") // says nothing, and takes nobody's place
+	}
+	if got := s.dial().ask("x"); got != "x" {
 		t.Errorf("got %q", got)
 	}
-	s.closedFor(engine.ReasonHandshakeTimeout, 1)
+	half := open("\x16")
+	waitFor(t, "the handshake to start", func() bool { return s.Stats().Handshakes == 1 })
+	waits := open("\x16")
+	waitFor(t, "all to be accepted", func() bool { return s.Stats().Connections == 13 })
+	if n := s.Stats().Handshakes; n != 1 {
+		t.Errorf("%d handshakes are under way", n)
+	}
+	_, _ = half.Close(), waits.Close()
+	if got := s.dial().ask("y"); got != "y" {
+		t.Errorf("got %q", got)
+	}
 }
 
 // Each deadline closes the connection for its own reason.

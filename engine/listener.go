@@ -159,7 +159,7 @@ func (l *Listener) ready() bool {
 func (l *Listener) admit(addr netip.Addr) bool {
 	r := l.eng.table.admit(addr, &l.eng.limits)
 	if r == ReasonNone {
-		return l.beginHandshake(addr)
+		return true
 	}
 	l.eng.stats.closed[r].Add(1)
 	if now := time.Now(); now.After(l.quiet) {
@@ -167,22 +167,6 @@ func (l *Listener) admit(addr netip.Addr) bool {
 		l.eng.log.Warn("connection refused", "reason", r.String(), "listener", l.name, "remote", addr.String())
 	}
 	return false
-}
-
-// beginHandshake waits until another TLS handshake may start, and so lets the
-// next connections wait in the kernel's queue. The handshake gives its token
-// back when it ends.
-func (l *Listener) beginHandshake(addr netip.Addr) bool {
-	if l.tls == nil {
-		return true
-	}
-	select {
-	case l.eng.handshakes <- struct{}{}:
-		return true
-	case <-l.closed:
-		l.eng.table.leave(addr)
-		return false
-	}
 }
 
 // failed handles an error of accept. Running out of descriptors or memory

@@ -164,6 +164,10 @@ func (c *epollConn) close() error {
 	return syscall.Close(int(c.fd))
 }
 
+// awaitFirst does not wait: what gave the connection its first turn was that
+// there is something to read, or that it is closing.
+func (c *epollConn) awaitFirst() error { return nil }
+
 func (c *epollConn) wire() net.Conn { return c.tlsWire }
 
 // afterHandshake acknowledges the client's last message at once: the kernel

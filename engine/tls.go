@@ -27,11 +27,10 @@ func (c *Conn) handshake() error {
 	if c.lst.tls == nil {
 		return nil
 	}
-	defer func() { <-c.eng.handshakes }() // taken by beginHandshake
-	if c.unwanted() {
-		return ErrClosed
+	if err := c.beginHandshake(); err != nil {
+		return err
 	}
-	c.setReadDeadline(c.eng.limits.HandshakeTimeout, ReasonHandshakeTimeout)
+	defer func() { <-c.eng.handshakes }()
 	tc := tls.Server(c.sock.wire(), c.lst.tls)
 	// A context that can end would cost crypto/tls a goroutine; the deadline
 	// ends the handshake by shutting the socket down instead.
@@ -44,6 +43,29 @@ func (c *Conn) handshake() error {
 	c.hints.clear(hintSecret)
 	c.mu.Unlock()
 	return nil
+}
+
+// beginHandshake waits for the client's first byte and then for a place among
+// the handshakes, both within the deadline that runs since the connection was
+// accepted.
+func (c *Conn) beginHandshake() error {
+	if c.unwanted() {
+		return ErrClosed
+	}
+	if err := c.sock.awaitFirst(); err != nil {
+		return fmt.Errorf("TLS handshake: %w", err)
+	}
+	select {
+	case c.eng.handshakes <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case c.eng.handshakes <- struct{}{}:
+		return nil
+	case <-c.Context().Done():
+		return ErrClosed
+	}
 }
 
 // unwanted tells whether a handshake is not worth going on with: a peer that
