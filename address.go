@@ -63,5 +63,12 @@ func parseAddress(url string) (address, error) {
 	return a, nil
 }
 
-// resolved is the URL with the address that the socket got.
-func (a address) resolved(got net.Addr) string { return a.scheme + "://" + got.String() }
+// resolved is the URL with the port that the socket got. The host stays as it was
+// written: of 0.0.0.0, for one, a socket says [::].
+func (a address) resolved(got net.Addr) string {
+	if tcp, ok := got.(*net.TCPAddr); ok {
+		host, _, _ := net.SplitHostPort(a.host)
+		return a.scheme + "://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port))
+	}
+	return a.scheme + "://" + got.String()
+}

@@ -178,7 +178,7 @@ func (a *App) drain(doors *task.Scope) error {
 	ctx, cancel := context.WithTimeout(context.Background(), max(0, a.opts.DrainTimeout))
 	defer cancel()
 	start := time.Now()
-	a.opts.Logger.Info("draining", "connections", a.Connections(), "timeout", a.opts.DrainTimeout)
+	a.opts.Logger.Info("draining", "connections", a.Connections(), "timeout", max(0, a.opts.DrainTimeout))
 	err := errors.Join(a.engine.Shutdown(ctx), a.door.Shutdown(ctx), doors.Wait(), a.auth.Close())
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -16,17 +16,34 @@ func (n *Node) Banner(w io.Writer, version string) error {
 	for _, o := range n.open {
 		fmt.Fprintf(&b, "  %s\n", o.url)
 	}
-	if n.app.Auth().Enabled() {
-		b.WriteString("Authentication is on.")
-	} else {
-		b.WriteString("Authentication is off: only this machine can connect.")
-	}
-	b.WriteString(" Try:\n")
+	b.WriteString(n.whoMayConnect() + " Try:\n")
 	for _, line := range n.hints() {
 		fmt.Fprintf(&b, "  %s\n", line)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// whoMayConnect says in a sentence or two whether strangers can use the node.
+func (n *Node) whoMayConnect() string {
+	var public []string // echo asks nobody who they are
+	for _, o := range n.open {
+		if strings.HasPrefix(o.url, "echo") && !auth.Local(o.addr) {
+			public = append(public, o.url)
+		}
+	}
+	everybody := "everybody who can reach " + strings.Join(public, " or ") + " may use it"
+	switch on := n.app.Auth().Enabled(); {
+	case on && len(public) > 0:
+		return "Authentication is on, but " + everybody + "."
+	case on:
+		return "Authentication is on."
+	case len(public) == len(n.open):
+		return "Authentication is off: " + everybody + "."
+	case len(public) > 0:
+		return "Authentication is off: " + everybody + "; to the rest, only this machine can connect."
+	}
+	return "Authentication is off: only this machine can connect."
 }
 
 // hints are three commands that fit the listeners.
@@ -58,8 +75,8 @@ func (n *Node) redisArguments(suffix string, addr net.Addr) string {
 	args := " -s " + addr.String()
 	if tcp, ok := addr.(*net.TCPAddr); ok {
 		args = fmt.Sprintf(" -p %d", tcp.Port)
-		if !auth.Local(addr) && !tcp.IP.IsUnspecified() {
-			args = " -h " + tcp.IP.String() + args
+		if host, _, _ := net.SplitHostPort(reachable(addr)); host != "127.0.0.1" {
+			args = " -h " + host + args
 		}
 	}
 	if suffix == "tls" {

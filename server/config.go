@@ -1,7 +1,10 @@
 package server
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
+	"fmt"
+	"os"
 	"runtime"
 	"time"
 
@@ -146,6 +149,18 @@ func defaultEngine() string {
 		return engine.Epoll
 	}
 	return engine.Net
+}
+
+// sum tells apart what the files of the certificate hold. What cannot be read is
+// for the loading to report.
+func (t TLS) sum() (sum [sha256.Size]byte) {
+	h := sha256.New()
+	for _, path := range []string{t.Cert, t.Key, t.ClientCA} {
+		text, _ := os.ReadFile(path)
+		fmt.Fprintf(h, "%d:%s", len(text), text)
+	}
+	h.Sum(sum[:0])
+	return sum
 }
 
 // files is what package engine is told about the certificate.

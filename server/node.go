@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -25,6 +27,8 @@ type Options struct {
 	Log io.Writer
 	// Terminal says that a person reads Log. Default: a machine, which gets JSON.
 	Terminal bool
+	// Version is that of the program, for the log. Default: not logged.
+	Version string
 	// Tracer makes a span for each request. Default: none are made.
 	Tracer trace.Tracer
 }
@@ -40,7 +44,13 @@ type Node struct {
 
 	mu     sync.Mutex // guards reloading
 	config Config     // in effect
-	certs  map[TLS]*engine.Certificates
+	certs  map[TLS]*certificate
+}
+
+// A certificate is what is loaded, and what its files held then.
+type certificate struct {
+	*engine.Certificates
+	sum [sha256.Size]byte
 }
 
 // opened is a listener with the address that it got.
@@ -52,7 +62,7 @@ type opened struct {
 // New makes a node and opens its listeners, so that an address that is taken is
 // an error here and not later. Run serves; a node that is not run must be closed.
 func New(s *Settings, o Options) (*Node, error) {
-	n := &Node{opts: o, config: s.Config, level: new(slog.LevelVar), certs: make(map[TLS]*engine.Certificates)}
+	n := &Node{opts: o, config: s.Config, level: new(slog.LevelVar), certs: make(map[TLS]*certificate)}
 	if err := n.level.UnmarshalText([]byte(s.Log.Level)); err != nil {
 		return nil, fmt.Errorf("log.level: %w", err)
 	}
@@ -108,9 +118,18 @@ func (n *Node) listen(l Listener) error {
 	if err != nil {
 		return err
 	}
-	scheme, _, _ := strings.Cut(l.URL, "://")
-	n.open = append(n.open, opened{url: scheme + "://" + addr.String(), addr: addr})
+	n.open = append(n.open, opened{url: withPort(l.URL, addr), addr: addr})
 	return nil
+}
+
+// withPort is the URL as it was asked for, with the port that the listener got.
+func withPort(url string, addr net.Addr) string {
+	scheme, rest, _ := strings.Cut(url, "://")
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		host, _, _ := net.SplitHostPort(rest)
+		return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port))
+	}
+	return scheme + "://" + addr.String()
 }
 
 // certificates returns those of a listener, loaded once for all that share them.
@@ -120,11 +139,12 @@ func (n *Node) certificates(l Listener) (*engine.Certificates, error) {
 		files = n.config.TLS
 	}
 	if certs := n.certs[files]; certs != nil {
-		return certs, nil
+		return certs.Certificates, nil
 	}
+	sum := files.sum()
 	certs, err := engine.LoadCertificates(files.files())
 	if err == nil {
-		n.certs[files] = certs
+		n.certs[files] = &certificate{Certificates: certs, sum: sum}
 	}
 	return certs, err
 }
@@ -148,6 +168,11 @@ func (n *Node) warn() {
 
 // Run serves until ctx ends, and then drains; see spate.App.Run. It closes the node.
 func (n *Node) Run(ctx context.Context) error {
+	urls := make([]string, len(n.open))
+	for i, o := range n.open {
+		urls[i] = o.url
+	}
+	n.log.Info("listening", "version", n.opts.Version, "listeners", urls, "authentication", n.app.Auth().Enabled(), "engine", n.config.Engine)
 	return errors.Join(n.app.Run(ctx), n.Close())
 }
 

@@ -41,17 +41,31 @@ func (n *Node) reload() error {
 		return fmt.Errorf("log.level: %w", err)
 	}
 	n.config.Log.Level = next.Log.Level
-	var errs []error
-	for files, certs := range n.certs {
-		if err := certs.Reload(); err != nil {
-			errs = append(errs, fmt.Errorf("the old certificate %s stays in use: %w", files.Cert, err))
-		}
-	}
+	renewed, errs := n.reloadCertificates()
 	restart := slices.DeleteFunc(slices.Clone(changed), reloadable)
 	applied := slices.DeleteFunc(changed, func(path string) bool { return !reloadable(path) })
-	n.log.Info("reloaded", "changed", applied, "certificates", len(n.certs)-len(errs))
+	n.log.Info("reloaded", "changed", append([]string{}, applied...), "certificates", renewed)
 	if len(restart) > 0 {
 		n.log.Warn("these keys have changed and need a restart", "keys", restart)
 	}
 	return errors.Join(errs...)
+}
+
+// reloadCertificates reads all certificates again and returns the paths of those
+// that are new.
+func (n *Node) reloadCertificates() (renewed []string, errs []error) {
+	renewed = []string{} // an empty list is logged as one
+	for files, certs := range n.certs {
+		sum := files.sum()
+		if err := certs.Reload(); err != nil {
+			errs = append(errs, fmt.Errorf("the old certificate %s stays in use: %w", files.Cert, err))
+			continue
+		}
+		if sum != certs.sum {
+			certs.sum = sum
+			renewed = append(renewed, files.Cert)
+		}
+	}
+	slices.Sort(renewed)
+	return renewed, errs
 }

@@ -66,6 +66,10 @@ func newServeCommand() *cobra.Command {
 		Long: `Run a node until SIGTERM or SIGINT, which finishes the requests under way; a
 second signal ends it at once. SIGHUP reads the configuration again.
 
+Exit codes: 0 everything was finished; 1 something failed while running, or a
+shutdown cut something off; 2 the command line, the configuration or a listener
+is wrong.
+
 Traces are exported when OTEL_EXPORTER_OTLP_ENDPOINT is set.`,
 		Example: `  spate serve
   spate serve --listen resp://127.0.0.1:7000 --listen http+unix:///run/spate.sock
@@ -93,6 +97,7 @@ func serve(cmd *cobra.Command, from server.Sources) error {
 	}
 	node, err := server.New(settings, server.Options{
 		Sources: from, Log: cmd.ErrOrStderr(), Terminal: isTerminal(cmd.ErrOrStderr()), Tracer: tracer.Tracer,
+		Version: version(),
 	})
 	if err != nil {
 		return err
@@ -102,7 +107,10 @@ func serve(cmd *cobra.Command, from server.Sources) error {
 	if err := node.Banner(cmd.OutOrStdout(), version()); err != nil {
 		return failed{fmt.Errorf("saying what is listened on: %w", err)}
 	}
-	if err := signals.rule(cmd.Context(), node.Run, node.Reload); err != nil {
+	cutOff := func() {
+		node.Logger().Error(fmt.Sprintf("second signal: ending at once; %d connections are cut off", node.App().Connections()))
+	}
+	if err := signals.rule(cmd.Context(), node.Run, node.Reload, cutOff); err != nil {
 		return failed{err}
 	}
 	return nil

@@ -29,9 +29,10 @@ func (s *signals) stop() {
 }
 
 // rule calls run with a context that the first signal ends, and returns what it
-// returns. A second signal ends the process at once. SIGHUP calls reload, one
+// returns. A second signal ends the process at once, after
+// cutOff has said so. SIGHUP calls reload, one
 // after the other; what it has to say, it logs.
-func (s *signals) rule(ctx context.Context, run func(context.Context) error, reload func() error) error {
+func (s *signals) rule(ctx context.Context, run func(context.Context) error, reload func() error, cutOff func()) error {
 	ctx, drain := context.WithCancel(ctx)
 	defer drain()
 	done := make(chan struct{})
@@ -44,6 +45,7 @@ func (s *signals) rule(ctx context.Context, run func(context.Context) error, rel
 				_ = reload()
 			case <-s.end:
 				if ending {
+					cutOff()
 					os.Exit(exitFailed)
 				}
 				ending = true
