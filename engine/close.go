@@ -224,13 +224,15 @@ func (c *Conn) report(why *CloseError) {
 }
 
 // cutOff ends the connection without waiting for its peer.
-func (c *Conn) cutOff() {
+func (c *Conn) cutOff() (unfinished bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	unfinished = c.phase < phaseLingering // else all was delivered, and only the peer has not closed
 	c.closeLocked(ReasonShutdown, nil)
 	if c.phase < phaseClosed { // the descriptor's number may be another's by then
 		c.abandonLocked()
 	}
+	return unfinished
 }
 
 // expire closes the connection because a deadline has passed.

@@ -199,6 +199,22 @@ func TestShutdownCutsOff(t *testing.T) {
 	})
 }
 
+// A peer that has got everything and does not close is not "cut off" when the
+// drain timeout comes first.
+func TestShutdownDoesNotBlameLingerers(t *testing.T) {
+	eachDriver(t, func(t *testing.T, driver string) {
+		s := serve(t, driver, "tcp", &lines{handle: echoLine}, engine.Limits{LingerTimeout: time.Minute})
+		c := s.dial()
+		c.ask("hello")
+		if err := s.shutdown(soon); err != nil {
+			t.Errorf("shutdown returned %v", err)
+		}
+		if got := c.rest(); got != "" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
 // A Unix socket that a crash left behind is replaced; one in use is not.
 func TestStaleUnixSocket(t *testing.T) {
 	eachDriver(t, func(t *testing.T, driver string) {

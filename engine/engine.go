@@ -196,19 +196,24 @@ func (e *Engine) stopListening() ([]*Listener, error) {
 
 // cutOff ends the connections that did not drain in time.
 func (e *Engine) cutOff() error {
-	left := e.table.all()
-	for _, c := range left {
-		c.cutOff()
+	left := 0
+	for _, c := range e.table.all() {
+		if c.cutOff() {
+			left++
+		}
 	}
 	const grace = time.Second // for handlers to notice that their context has ended
 	stuck := time.NewTimer(grace)
 	defer stuck.Stop()
 	select {
 	case <-e.table.drained():
-		return fmt.Errorf("%d connections were cut off: they did not finish within the drain timeout", len(left))
+		if left == 0 {
+			return nil
+		}
+		return fmt.Errorf("%d connections were cut off: they did not finish within the drain timeout", left)
 	case <-stuck.C:
 		return fmt.Errorf("%d connections were cut off, and %d handlers are still running: "+
-			"handlers must return when their context ends", len(left), e.table.size())
+			"handlers must return when their context ends", left, e.table.size())
 	}
 }
 

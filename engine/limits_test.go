@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -277,19 +278,13 @@ func testOverflow(t *testing.T, driver, carrier string, policy engine.Overflow) 
 	cl := s.dial()
 	cl.ask("hello")
 	c := <-conns
-	const n, size = 2000, 8 << 10 // 16 MB: more than the kernel takes
-	message := func(i int) []byte {
-		m := []byte(strings.Repeat("x", size))
-		copy(m, "m"+string(rune('0'+i/1000))+string(rune('0'+i/100%10))+string(rune('0'+i/10%10))+string(rune('0'+i%10)))
-		m[size-1] = '\n'
-		return m
-	}
+	const n = 2000 // 16 MB: more than the kernel takes
 	var pushed sync.WaitGroup
 	dropped := 0
 	var last error
 	push := func() {
 		for i := range n {
-			if last = c.Push(message(i), policy); errors.Is(last, engine.ErrDropped) {
+			if last = c.Push(numbered(i), policy); errors.Is(last, engine.ErrDropped) {
 				dropped++
 			}
 		}
@@ -314,20 +309,8 @@ func testOverflow(t *testing.T, driver, carrier string, policy engine.Overflow) 
 	if policy == engine.Block {
 		want = n
 	}
-	var got []string
-	for len(got) < want {
-		line := cl.line()
-		if len(line) != size-1 {
-			t.Fatalf("message %d has %d bytes: a message was cut", len(got), len(line))
-		}
-		got = append(got, line[:5])
-	}
+	got := readNumbered(t, cl, want)
 	pushed.Wait()
-	for i := 1; i < len(got); i++ {
-		if got[i] <= got[i-1] {
-			t.Fatalf("%s came after %s", got[i], got[i-1])
-		}
-	}
 	switch first, end := got[0], got[len(got)-1]; {
 	case policy != engine.DropOldest && first != "m0000":
 		t.Errorf("the first message is %s", first)
@@ -340,4 +323,31 @@ func testOverflow(t *testing.T, driver, carrier string, policy engine.Overflow) 
 	case policy == engine.Block && s.Stats().Dropped != 0:
 		t.Errorf("%d messages were dropped", s.Stats().Dropped)
 	}
+}
+
+// numberedSize is the size of a numbered message.
+const numberedSize = 8 << 10
+
+// numbered returns the line that is message i.
+func numbered(i int) []byte {
+	m := fmt.Sprintf("m%04d", i)
+	return []byte(m + strings.Repeat("x", numberedSize-1-len(m)) + "\n")
+}
+
+// readNumbered reads that many messages, which must be whole and in order, and
+// returns how each begins.
+func readNumbered(t *testing.T, cl *client, want int) []string {
+	t.Helper()
+	var got []string
+	for len(got) < want {
+		line := cl.line()
+		if len(line) != numberedSize-1 {
+			t.Fatalf("message %d has %d bytes: a message was cut", len(got), len(line))
+		}
+		if len(got) > 0 && line[:5] <= got[len(got)-1] {
+			t.Fatalf("%s came after %s", line[:5], got[len(got)-1])
+		}
+		got = append(got, line[:5])
+	}
+	return got
 }
