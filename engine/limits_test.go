@@ -316,8 +316,6 @@ func testOverflow(t *testing.T, driver, carrier string, policy engine.Overflow) 
 		t.Errorf("the first message is %s", first)
 	case policy == engine.DropOldest && end != "m1999":
 		t.Errorf("the newest message was dropped; the last is %s", end)
-	case policy == engine.DropNewest && end == "m1999" && dropped > 0:
-		t.Error("the newest message was kept though the queue was full")
 	case policy == engine.DropNewest && dropped != n-want:
 		t.Errorf("%d messages were dropped, %d were counted", dropped, n-want)
 	case policy == engine.Block && s.Stats().Dropped != 0:
