@@ -88,17 +88,33 @@ func New(config Config, opts Options) (*Auth, error) {
 // the cache of passwords, and every identity made before is decided again at its
 // next use. It does not turn authentication off: see [ErrTurnedOff].
 func (a *Auth) Reload(config Config) error {
-	a.reload.Lock()
-	defer a.reload.Unlock()
-	s, err := compile(config, a.remotes)
+	install, err := a.Prepare(config)
 	if err != nil {
 		return err
 	}
-	if a.Enabled() && !s.enabled {
-		return fmt.Errorf("reloading auth: %w", ErrTurnedOff)
-	}
-	a.install(s)
+	install()
 	return nil
+}
+
+// Prepare does of Reload what can fail, and changes nothing: who decides is the
+// old configuration until install is called, which need not happen. Of several
+// that were prepared, the one that is installed last counts; one that would turn
+// authentication off after another has turned it on does nothing.
+func (a *Auth) Prepare(config Config) (install func(), err error) {
+	s, err := compile(config, a.remotes)
+	if err != nil {
+		return nil, err
+	}
+	if a.Enabled() && !s.enabled {
+		return nil, fmt.Errorf("reloading auth: %w", ErrTurnedOff)
+	}
+	return sync.OnceFunc(func() {
+		a.reload.Lock()
+		defer a.reload.Unlock()
+		if s.enabled || !a.Enabled() {
+			a.install(s)
+		}
+	}), nil
 }
 
 func (a *Auth) install(s *snapshot) {

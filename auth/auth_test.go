@@ -297,3 +297,25 @@ func TestPanicIsAFailedTry(t *testing.T) {
 		}
 	})
 }
+
+// TestPrepare: what is prepared decides nothing until it is installed, and then once.
+func TestPrepare(t *testing.T) {
+	a, _ := start(t, Config{}, Options{})
+	off, err := a.Prepare(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	on, err := a.Prepare(people())
+	if err != nil || a.Enabled() || a.Generation() != 1 {
+		t.Fatalf("preparing: %v, enabled %v, generation %d", err, a.Enabled(), a.Generation())
+	}
+	on()
+	on()
+	if !a.Enabled() || a.Generation() != 2 {
+		t.Errorf("installing: enabled %v, generation %d", a.Enabled(), a.Generation())
+	}
+	off() // was prepared while nothing was configured
+	if !a.Enabled() || a.Generation() != 2 {
+		t.Error("authentication was turned off")
+	}
+}

@@ -42,13 +42,32 @@ func LoadCertificates(files CertificateFiles) (*Certificates, error) {
 // Reload reads the files again. If anything is wrong with them it returns an
 // error, and what was loaded before stays in use.
 func (c *Certificates) Reload() error {
-	f := &c.files
+	install, err := c.Prepare()
+	if err != nil {
+		return err
+	}
+	install()
+	return nil
+}
+
+// Prepare does of Reload what can fail: it reads and checks the files. What was
+// loaded before stays in use until install is called, which need not happen.
+func (c *Certificates) Prepare() (install func(), err error) {
+	conf, err := c.files.load()
+	if err != nil {
+		return nil, err
+	}
+	return func() { c.current.Store(conf) }, nil
+}
+
+// load reads the files and checks that they fit together.
+func (f *CertificateFiles) load() (*tls.Config, error) {
 	if f.Cert == "" || f.Key == "" {
-		return errors.New("a TLS listener needs a certificate file and a key file")
+		return nil, errors.New("a TLS listener needs a certificate file and a key file")
 	}
 	pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
 	if err != nil {
-		return fmt.Errorf("loading the certificate %s with the key %s: %w", f.Cert, f.Key, err)
+		return nil, fmt.Errorf("loading the certificate %s with the key %s: %w", f.Cert, f.Key, err)
 	}
 	conf := &tls.Config{
 		Certificates: []tls.Certificate{pair},
@@ -57,21 +76,20 @@ func (c *Certificates) Reload() error {
 	if f.ClientCA != "" {
 		pem, err := os.ReadFile(f.ClientCA)
 		if err != nil {
-			return fmt.Errorf("loading the client authorities: %w", err)
+			return nil, fmt.Errorf("loading the client authorities: %w", err)
 		}
 		conf.ClientCAs = x509.NewCertPool()
 		if !conf.ClientCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("loading the client authorities: %s holds no certificate in PEM form", f.ClientCA)
+			return nil, fmt.Errorf("loading the client authorities: %s holds no certificate in PEM form", f.ClientCA)
 		}
 		conf.ClientAuth = tls.VerifyClientCertIfGiven
 		if f.RequireClient {
 			conf.ClientAuth = tls.RequireAndVerifyClientCert
 		}
 	} else if f.RequireClient {
-		return errors.New("requiring client certificates needs a file of the authorities that sign them")
+		return nil, errors.New("requiring client certificates needs a file of the authorities that sign them")
 	}
-	c.current.Store(conf)
-	return nil
+	return conf, nil
 }
 
 // Config returns a configuration that uses what is loaded at the time of each

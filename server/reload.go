@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 )
@@ -32,40 +33,67 @@ func (n *Node) reload() error {
 	if err != nil {
 		return err
 	}
-	changed := differences(n.config, next.Config)
-	if err := n.app.Auth().Reload(next.Auth); err != nil {
+	install, err := n.prepare(next)
+	if err != nil {
 		return err
 	}
-	n.config.Auth = next.Auth
-	if err := n.level.UnmarshalText([]byte(next.Log.Level)); err != nil {
-		return fmt.Errorf("log.level: %w", err)
-	}
-	n.config.Log.Level = next.Log.Level
-	renewed, errs := n.reloadCertificates()
+	changed := differences(n.config, next.Config)
+	renewed := install()
 	restart := slices.DeleteFunc(slices.Clone(changed), reloadable)
 	applied := slices.DeleteFunc(changed, func(path string) bool { return !reloadable(path) })
 	n.log.Info("reloaded", "changed", append([]string{}, applied...), "certificates", renewed)
 	if len(restart) > 0 {
 		n.log.Warn("these keys have changed and need a restart", "keys", restart)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
-// reloadCertificates reads all certificates again and returns the paths of those
-// that are new.
-func (n *Node) reloadCertificates() (renewed []string, errs []error) {
-	renewed = []string{} // an empty list is logged as one
+// prepare does all of a reload that can fail, and changes nothing. The install
+// that it returns cannot fail, so that a reload takes effect whole or not at all.
+func (n *Node) prepare(next *Settings) (install func() (renewed []string), err error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(next.Log.Level)); err != nil {
+		return nil, fmt.Errorf("log.level: %w", err)
+	}
+	rights, err := n.app.Auth().Prepare(next.Auth)
+	if err != nil {
+		return nil, err
+	}
+	certificates, err := n.prepareCertificates()
+	if err != nil {
+		return nil, err
+	}
+	return func() []string {
+		rights()
+		n.level.Set(level)
+		n.config.Auth, n.config.Log.Level = next.Auth, next.Log.Level
+		return certificates()
+	}, nil
+}
+
+// prepareCertificates reads all certificates again. Its install returns the paths
+// of those that are new.
+func (n *Node) prepareCertificates() (install func() (renewed []string), err error) {
+	var installs []func()
+	var errs []error
+	renewed := []string{} // an empty list is logged as one
 	for files, certs := range n.certs {
 		sum := files.sum()
-		if err := certs.Reload(); err != nil {
-			errs = append(errs, fmt.Errorf("the old certificate %s stays in use: %w", files.Cert, err))
+		one, err := certs.Prepare()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("the certificate %s, which listeners use until a restart, cannot be read again; put it back, or restart the server: %w", files.Cert, err))
 			continue
 		}
 		if sum != certs.sum {
-			certs.sum = sum
 			renewed = append(renewed, files.Cert)
 		}
+		installs = append(installs, func() { one(); certs.sum = sum })
 	}
 	slices.Sort(renewed)
-	return renewed, errs
+	return func() []string {
+		for _, one := range installs {
+			one()
+		}
+		return renewed
+	}, errors.Join(errs...)
 }
