@@ -48,7 +48,7 @@ func (s *session) Serve(c *engine.Conn, in []byte) (used int, err error) {
 	}
 	r := s.proto.begin(s, c)
 	defer r.end()
-	for used < len(in) {
+	for used < len(in) && !c.Closing() { // asked each time: the requests of a pipeline may be expensive, and nobody waits for them any more
 		n, err := r.next(in[used:])
 		if err != nil {
 			return used, err
@@ -63,7 +63,7 @@ func (s *session) Serve(c *engine.Conn, in []byte) (used int, err error) {
 		if err := r.run(); err != nil {
 			return used, err
 		}
-		if len(r.out) >= replyFlush && (r.flush() != nil || c.Closing()) {
+		if len(r.out) >= replyFlush && r.flush() != nil {
 			return used, nil
 		}
 	}
