@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 
 	"github.com/spate-io/spate/auth"
@@ -140,6 +141,9 @@ func (a *App) mayExpose(s *socket, insecure bool) error {
 // cannotListen says in one sentence why a socket could not be opened, and what to do.
 func cannotListen(at address, err error) error {
 	hint := ""
+	if st, statErr := os.Lstat(at.host); at.network == "unix" && statErr == nil && st.Mode()&os.ModeSocket == 0 {
+		return fmt.Errorf("cannot listen on %s: %s exists and is not a socket; remove it, or choose another path", at, at.host)
+	}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("cannot listen on %s: another program is using this address; stop it, or choose another one (%w)", at, syscall.EADDRINUSE)

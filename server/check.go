@@ -16,15 +16,27 @@ import (
 // without opening a listener, each with its place and its key.
 func (s *Settings) check() (errs []error) {
 	fail := func(path, format string, args ...any) {
+		if s.unread[sectionOf(path)] {
+			return // what is wrong with it may be that it could not be read
+		}
 		errs = append(errs, s.problem(path, fmt.Errorf(format, args...)))
 	}
 	if len(s.Listen) == 0 {
 		fail("listen", "is empty: a server that listens to nothing does nothing")
 	}
 	s.checkTLS("tls", s.TLS, fail)
-	open := s.checkAuth(func(err error) { errs = append(errs, s.located(err)) })
+	open := s.checkAuth(func(err error) {
+		if !s.unread["auth"] {
+			errs = append(errs, s.located(err))
+		}
+	})
 	for i, l := range s.Listen {
-		s.checkListener(fmt.Sprintf("listen[%d]", i), l, open, fail)
+		path := fmt.Sprintf("listen[%d]", i)
+		s.checkListener(path, l, open, fail)
+		same := slices.IndexFunc(s.Listen[:i], func(other Listener) bool { return other.URL == l.URL })
+		if same >= 0 && l.URL != "" && !strings.HasSuffix(l.URL, ":0") {
+			fail(path, "%s is there already, as listen[%d]; give each address once", l.URL, same)
+		}
 	}
 	checkEngine("engine", s.Engine, fail)
 	if err := new(slog.LevelVar).UnmarshalText([]byte(s.Log.Level)); err != nil || s.Log.Level == "" {
@@ -61,7 +73,7 @@ func (s *Settings) checkTLS(path string, t TLS, fail func(path, format string, a
 	default:
 		fail(path+".min_version", "%q is not one of 1.2 and 1.3", t.MinVersion)
 	}
-	if t == (TLS{}) {
+	if t.unset() {
 		return
 	}
 	if _, err := engine.LoadCertificates(t.files()); err != nil {
@@ -97,8 +109,11 @@ func (s *Settings) checkListener(path string, l Listener, open bool, fail func(p
 	if err := about.Validate(open); err != nil {
 		fail(path, "%w", err)
 	}
-	if strings.Contains(l.URL, "+tls://") && l.TLS == (TLS{}) && s.TLS == (TLS{}) {
-		fail(path, "%s needs a certificate: set tls.cert and tls.key", l.URL)
+	if strings.Contains(l.URL, "+tls://") && l.TLS == (TLS{}) && s.TLS.unset() {
+		fail(path, "%s needs a certificate: set tls.cert and tls.key, or --tls-cert and --tls-key", l.URL)
+	}
+	if l.TLS != (TLS{}) && l.TLS.unset() {
+		fail(path+".tls", "names no certificate: it stands in place of all of tls, so set cert and key here too")
 	}
 	s.checkTLS(path+".tls", l.TLS, fail)
 	if l.Engine != "" {
@@ -128,7 +143,17 @@ func (s *Settings) checkLimits(fail func(path, format string, args ...any)) {
 
 // problem puts the place of a key before what is wrong with it.
 func (s *Settings) problem(path string, err error) error {
-	return fmt.Errorf("%s%s: %w", s.origin(path), path, err)
+	from := s.origin(path)
+	if s.flags[strings.TrimSuffix(from, ": ")] && (from != "" || s.isSet(path)) {
+		return fmt.Errorf("%s%w", from, err) // the flag says enough
+	}
+	return fmt.Errorf("%s%s: %w", from, path, err)
+}
+
+// isSet tells whether the key, or the one that it is an item of, was given at all.
+func (s *Settings) isSet(path string) bool {
+	_, found := s.origins[sectionOf(path)]
+	return found
 }
 
 // located finds the place of an error of package auth, which begins with its key.
@@ -142,14 +167,22 @@ func (s *Settings) located(err error) error {
 func (s *Settings) origin(path string) string {
 	for _, set := range slices.Sorted(maps.Keys(s.origins)) {
 		if set == path || strings.HasPrefix(set, path+".") {
-			return s.origins[set] + ": "
+			return colon(s.origins[set])
 		}
 	}
 	for path != "" {
 		if from, found := s.origins[path]; found {
-			return from + ": "
+			return colon(from)
 		}
 		path = path[:max(0, strings.LastIndexAny(path, ".["))]
 	}
 	return ""
+}
+
+// colon ends the name of a place, if it has one.
+func colon(place string) string {
+	if place == "" {
+		return ""
+	}
+	return place + ": "
 }

@@ -109,6 +109,7 @@ func Default() Config {
 		Listen:       []Listener{{URL: "resp://127.0.0.1:6379"}, {URL: "http://127.0.0.1:8080"}},
 		Engine:       defaultEngine(),
 		DrainTimeout: spate.DefaultDrainTimeout,
+		TLS:          TLS{MinVersion: "1.2"},
 		Log:          Log{Level: "info", Format: "auto"},
 		HTTP: HTTP{Limits: httpapi.Limits{
 			Connections: httpapi.DefaultConnections, PerAddress: httpapi.DefaultPerAddress,
@@ -133,6 +134,7 @@ func Default() Config {
 			Subscriptions: bus.DefaultSubscriptions, ClientSubscriptions: bus.DefaultClientSubscriptions,
 			Globs: bus.DefaultGlobs, ClientGlobs: bus.DefaultClientGlobs, GlobLength: bus.DefaultGlobLength,
 		},
+		Auth: auth.Config{PasswordCache: 10 * time.Minute, Tries: auth.Tries{Burst: 20, Every: 6 * time.Second}},
 	}
 }
 
@@ -161,6 +163,12 @@ func (t TLS) sum() (sum [sha256.Size]byte) {
 	}
 	h.Sum(sum[:0])
 	return sum
+}
+
+// unset tells whether nothing but the version is said, which alone makes no TLS.
+func (t TLS) unset() bool {
+	t.MinVersion = ""
+	return t == TLS{}
 }
 
 // files is what package engine is told about the certificate.

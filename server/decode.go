@@ -24,15 +24,18 @@ const maxKey = 64
 type decoder struct {
 	where   func(line int) string // "spate.yaml:12", "SPATE_ENGINE" or "--engine"
 	origins map[string]string     // by path: where the value comes from
+	flag    bool                  // where is a flag, which says enough without the key
+	unread  []string              // the paths at which something is wrong
 	errs    []error
 	depth   int
 }
 
 func (d *decoder) failf(n *yaml.Node, path, format string, args ...any) {
 	what := fmt.Sprintf(format, args...)
-	if path != "" {
+	if path != "" && !d.flag {
 		what = path + ": " + what
 	}
+	d.unread = append(d.unread, path)
 	d.errs = append(d.errs, fmt.Errorf("%s: %s", d.where(n.Line), what))
 }
 
@@ -221,11 +224,11 @@ func kindOf(n *yaml.Node, path string) string {
 // suggest names the key that was probably meant.
 func suggest(name string, keys []key) string {
 	name = name[:min(len(name), maxKey)]
-	best, closest := 3, "" // more than two changes are another word
+	best, closest := 3, "" // more than two changes, or half of the word, are another word
 	names := make([]string, 0, len(keys))
 	for _, k := range keys {
 		names = append(names, k.name)
-		if n := distance(name, k.name); n < best {
+		if n := distance(name, k.name); n < best && 2*n < len(name) {
 			best, closest = n, k.name
 		}
 	}

@@ -29,7 +29,8 @@ type Sources struct {
 
 // A Flag is the value of a flag of the command line.
 type Flag struct {
-	// Name is the flag, such as --engine, for error messages.
+	// Name is the flag, such as --engine, for error messages. Without one, they
+	// do not say where the value comes from.
 	Name string
 	// Key is the path of the key that it sets, such as drain_timeout.
 	Key string
@@ -41,26 +42,32 @@ type Flag struct {
 type Settings struct {
 	Config
 	origins map[string]string
+	flags   map[string]bool // the origins that are flags
+	unread  map[string]bool // the sections of which something could not be read
 }
 
 // maxFile bounds the configuration file. A thousand users take 200 KiB.
 const maxFile = 4 << 20
 
 // Load reads the sources and checks the outcome. Everything that is wrong is
-// reported at once, each with its place and its key.
+// reported at once, each with its place and its key; what could not be read is
+// not checked, and neither is what depends on it.
 func Load(from Sources) (*Settings, error) {
-	s := &Settings{Config: Default(), origins: make(map[string]string)}
+	s := &Settings{Config: Default(), origins: make(map[string]string), flags: make(map[string]bool)}
 	var errs []error
 	if from.File != "" {
-		errs = append(errs, s.readFile(from.File)...)
+		found := s.readFile(from.File)
+		if len(found) > 0 && len(s.unread) == 0 {
+			return nil, errors.Join(found...) // none of it could be read
+		}
+		errs = append(errs, found...)
 	}
 	errs = append(errs, s.readEnviron(from.Environ)...)
 	for _, f := range from.Flags {
+		s.flags[f.Name] = true
 		errs = append(errs, s.set(f.Key, f.Name, f.Values)...)
 	}
-	if len(errs) == 0 {
-		errs = s.check()
-	}
+	errs = append(errs, s.check()...)
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
@@ -69,6 +76,37 @@ func Load(from Sources) (*Settings, error) {
 
 func (s *Settings) decoder(where func(line int) string) *decoder {
 	return &decoder{where: where, origins: s.origins}
+}
+
+// decode writes n into v, and notes the sections of which it could not read all.
+func (s *Settings) decode(d *decoder, n *yaml.Node, v reflect.Value, path string) []error {
+	d.value(n, v, path)
+	for _, at := range d.unread {
+		s.skip(at)
+	}
+	return d.errs
+}
+
+// skip keeps the section of a key from being checked. Whether a listener is in
+// order depends on tls and auth, and a section that is not known may be either.
+func (s *Settings) skip(path string) {
+	if s.unread == nil {
+		s.unread = make(map[string]bool)
+	}
+	section := sectionOf(path)
+	known := slices.ContainsFunc(keysOf(reflect.TypeFor[Config]()), func(k key) bool { return k.name == section })
+	s.unread[section] = true
+	if section == "auth" || section == "tls" || !known {
+		s.unread["auth"], s.unread["tls"], s.unread["listen"] = true, true, true
+	}
+}
+
+// sectionOf is the first word of a path.
+func sectionOf(path string) string {
+	if end := strings.IndexAny(path, ".["); end >= 0 {
+		return path[:end]
+	}
+	return path
 }
 
 // readFile takes what a YAML file says.
@@ -97,9 +135,7 @@ func (s *Settings) readText(path string, text []byte) []error {
 	case !errors.Is(err, io.EOF):
 		return []error{syntaxError(path, err)}
 	}
-	d := s.decoder(where)
-	d.value(doc.Content[0], reflect.ValueOf(&s.Config).Elem(), "")
-	return d.errs
+	return s.decode(s.decoder(where), doc.Content[0], reflect.ValueOf(&s.Config).Elem(), "")
 }
 
 func readBounded(path string) ([]byte, error) {
@@ -120,13 +156,14 @@ func readBounded(path string) ([]byte, error) {
 
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
 
-// syntaxError puts the line of a YAML error where editors look for it.
+// syntaxError puts the line of a YAML error where editors look for it. Package
+// yaml leaves the first one out.
 func syntaxError(path string, err error) error {
 	text := err.Error()
 	if m := yamlLine.FindStringSubmatch(text); m != nil {
 		return fmt.Errorf("%s:%s: not YAML: %s", path, m[1], strings.TrimPrefix(text, m[0]))
 	}
-	return fmt.Errorf("%s: not YAML: %s", path, strings.TrimPrefix(text, "yaml: "))
+	return fmt.Errorf("%s:1: not YAML: %s", path, strings.TrimPrefix(text, "yaml: "))
 }
 
 // envPrefix begins the variables that set keys.
@@ -150,6 +187,7 @@ func (s *Settings) readEnviron(environ []string) (errs []error) {
 		}
 		path, found := known[name]
 		if !found {
+			s.skip(name)
 			errs = append(errs, fmt.Errorf("%s: no key of the configuration has this name; see docs/config.md", name))
 			continue
 		}
@@ -177,6 +215,7 @@ func (s *Settings) set(path, from string, values []string) []error {
 	case strings.HasPrefix(last, "[") || strings.HasPrefix(last, "{"):
 		var doc yaml.Node
 		if err := yaml.Unmarshal([]byte(last), &doc); err != nil {
+			s.skip(path)
 			return []error{fmt.Errorf("%s: %s: not YAML: %s", from, path, strings.TrimPrefix(err.Error(), "yaml: "))}
 		}
 		n = doc.Content[0]
@@ -188,6 +227,6 @@ func (s *Settings) set(path, from string, values []string) []error {
 			}
 		}
 	}
-	d.value(n, v, path)
-	return d.errs
+	d.flag = s.flags[from]
+	return s.decode(d, n, v, path)
 }

@@ -62,6 +62,15 @@ func TestFilesThatAreWrong(t *testing.T) {
 		{"a limit that lets nobody in", "limits:\n  connections: 0\n", []string{":2: limits.connections: 0 would let nobody in"}},
 		{"several things", "engine: kqueue\nlog: {format: xml}\n", []string{
 			`:1: engine: "kqueue" is not one of epoll and net`, `:2: log.format: "xml" is not one of auto, text and json`}},
+		{"a word that is like another by chance", "foo: 1\n", []string{":1: foo: unknown key; known here: listen, engine"}},
+		{"the same listener twice", "listen: [resp://127.0.0.1:7000, resp://127.0.0.1:7000]\n", []string{
+			":1: listen[1]: resp://127.0.0.1:7000 is there already, as listen[0]; give each address once"}},
+		{"a version for no certificate", "listen:\n  - url: http://127.0.0.1:0\n    tls: {min_version: '1.3'}\n", []string{
+			":3: listen[0].tls: names no certificate"}},
+		{"a tab in the first line", "\tengine: net\n", []string{":1: not YAML: found character that cannot start any token"}},
+		{"keys and values", "engine: kqueue\nlimits: {connections: many}\nlog: {level: loud}\n", []string{
+			`:2: limits.connections: "many" is not`, `:1: engine: "kqueue" is not one of epoll and net`, `:3: log.level: "loud" is not`}},
+		{"what follows from another mistake", "auht: {roles: {}}\nlisten: [http://0.0.0.0:80]\n", []string{":1: auht: unknown key; did you mean auth?"}},
 		{"several things that are no keys", "enjin: net\nlistn: []\n", []string{
 			":1: enjin: unknown key; did you mean engine?", ":2: listn: unknown key; did you mean listen?"}},
 	} {

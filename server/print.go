@@ -64,7 +64,7 @@ func (p printer) structure(v reflect.Value, path string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MappingNode}
 	for _, k := range keysOf(v.Type()) {
 		f := v.Field(k.index)
-		if k.omit && (f.IsZero() || f.Kind() == reflect.Slice && f.Len() == 0) {
+		if k.omit && hidden(f, path) {
 			continue
 		}
 		n.Content = append(n.Content, word(k.name), p.node(f, join(path, k.name)))
@@ -76,6 +76,16 @@ func (p printer) structure(v reflect.Value, path string) *yaml.Node {
 		n.Style = yaml.FlowStyle
 	}
 	return n
+}
+
+// hidden tells whether a value that may be left out is: tls and auth show all
+// but the lists that nobody has filled in, and items of lists what they say.
+func hidden(f reflect.Value, path string) bool {
+	if f.Kind() == reflect.Slice {
+		return f.Len() == 0
+	}
+	section := path == "tls" || path == "auth" || path == "auth.tries"
+	return f.IsZero() && (!section || f.Kind() == reflect.Map)
 }
 
 func word(text string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: text} }

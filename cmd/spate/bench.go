@@ -38,7 +38,7 @@ func newBenchCommand() *cobra.Command {
 
 Without --rate each connection sends its next request when a reply arrives; a server that stalls is then asked less.
 With --rate requests are due at fixed intervals and latency counts from when a request was due, so a stall shows in full.`,
-		Args: cobra.NoArgs,
+		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newBenchEchoCommand(), newBenchRESPCommand())

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spate-io/spate/server"
 	"github.com/spf13/cobra"
 )
@@ -18,6 +20,9 @@ Secrets are printed as ***. Nothing is opened, and no other program is disturbed
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			from := sources(cmd.Flags())
+			if len(args) == 1 && cmd.Flags().Changed("config") {
+				return fmt.Errorf("%s and --config name two files: give one of them", args[0])
+			}
 			if len(args) == 1 {
 				from.File = args[0]
 			}

@@ -55,6 +55,9 @@ func readPassword(in io.Reader, prompt io.Writer) (auth.Secret, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return auth.Secret{}, fmt.Errorf("reading the password: %w", err)
 	}
+	if len(line) == maxLine && !strings.HasSuffix(line, "\n") {
+		return auth.Secret{}, fmt.Errorf("reading the password: it has %d bytes or more; at most 1024 are accepted", maxLine)
+	}
 	return auth.NewSecret(strings.TrimRight(line, "\r\n")), nil
 }
 

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spate-io/spate/server"
 	"github.com/spf13/cobra"
@@ -152,6 +154,13 @@ func serveEcho(cmd *cobra.Command, addr string) error {
 		return err
 	}
 	listen := fmt.Sprintf("[{url: %q, insecure: %t}]", "echo://"+addr, insecure)
-	from.Flags = append(from.Flags, server.Flag{Name: "ADDR", Key: "listen", Values: []string{listen}})
-	return serve(cmd, from)
+	from.Flags = append(from.Flags, server.Flag{Key: "listen", Values: []string{listen}})
+	err = serve(cmd, from)
+	if err != nil && !insecure {
+		// What is a key of the configuration for others is a flag here.
+		if text := strings.ReplaceAll(err.Error(), "say insecure: true for this listener", "say --insecure"); text != err.Error() {
+			return errors.New(text)
+		}
+	}
+	return err
 }

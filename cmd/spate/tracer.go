@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"time"
 
@@ -52,8 +53,16 @@ func newTracer(ctx context.Context) (tracer, error) {
 	return tracer{Tracer: provider.Tracer("github.com/spate-io/spate"), provider: provider}, nil
 }
 
-// report has failures of the export logged, which would otherwise be printed.
+// report has failures of the export logged, which would otherwise be printed, and
+// says at once which endpoint cannot be one.
 func (t tracer) report(log *slog.Logger) {
+	for _, name := range endpointVariables() {
+		text := os.Getenv(name)
+		u, err := url.Parse(text)
+		if text != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+			log.Warn("no traces can be exported: the variable is not a URL such as http://127.0.0.1:4318", "variable", name, "value", text)
+		}
+	}
 	if t.provider != nil {
 		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("exporting traces failed", "error", err) }))
 	}

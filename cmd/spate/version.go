@@ -14,10 +14,15 @@ func newVersionCommand() *cobra.Command {
 		Short: "Print the version, the commit and the Go version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "spate %s%s, %s, %s/%s\n", version(), commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), build())
 			return err
 		},
 	}
+}
+
+// build is what is known about the binary, in one line.
+func build() string {
+	return fmt.Sprintf("spate %s (%s), %s, %s/%s", version(), commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // version is that of the module that the binary was built from.
@@ -33,7 +38,7 @@ func version() string {
 func commit() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return ""
+		return "commit unknown"
 	}
 	revision, changed := "", ""
 	for _, s := range info.Settings {
@@ -45,7 +50,7 @@ func commit() string {
 		}
 	}
 	if revision == "" {
-		return ""
+		return "commit unknown"
 	}
-	return " (" + revision + changed + ")"
+	return revision + changed
 }
