@@ -183,10 +183,26 @@ func (a *Auth) Open(from Origin, listener net.Addr) (Identity, error) {
 
 // Password authenticates a user by name and password. It may take as long as a
 // password hash takes (about 20 ms) and waits for at most 10 seconds, or until ctx
-// ends, while too many others are being hashed.
+// ends, while too many others are being hashed. A password that was right from
+// the same address a short while ago takes neither a hash nor a try.
 func (a *Auth) Password(ctx context.Context, from Origin, user string, password Secret) (Identity, error) {
+	if a.closed.Load() {
+		return Identity{}, ErrClosed
+	}
+	before, v := a.snap.Load(), visitor{user: user, addr: block(from.Addr)}
+	p, counted := a.recalled(before, v, password.Reveal())
+	if p != nil {
+		return a.accept(before, p), nil
+	}
 	return a.login(ctx, from, MethodPassword, func(ctx context.Context, s *snapshot) (*principal, error) {
-		return a.checkPassword(ctx, s, user, password)
+		if counted {
+			before.cache.repaid(v, before.every)
+		}
+		p, err := a.checkPassword(ctx, s, user, password)
+		if err == nil {
+			s.cache.visited(visitor{user: p.user, addr: v.addr}, s.cache.key(p.user, password.Reveal()))
+		}
+		return p, err
 	})
 }
 
@@ -199,11 +215,19 @@ func (a *Auth) Token(ctx context.Context, from Origin, token Secret) (Identity, 
 }
 
 // Certificate authenticates the client of a TLS connection whose handshake has
-// verified a client certificate. It is an error to have none.
-func (a *Auth) Certificate(ctx context.Context, from Origin, state *tls.ConnectionState) (Identity, error) {
-	return a.login(ctx, from, MethodCertificate, func(_ context.Context, s *snapshot) (*principal, error) {
-		return checkCertificate(s, a.opts.Now(), state)
-	})
+// verified a client certificate. It is an error to have none. It takes no try: a
+// certificate cannot be guessed, and many a client shows one wherever it is asked
+// for one, without meaning to log in. It does not block.
+func (a *Auth) Certificate(_ context.Context, from Origin, state *tls.ConnectionState) (Identity, error) {
+	if a.closed.Load() {
+		return Identity{}, ErrClosed
+	}
+	s := a.snap.Load()
+	p, err := checkCertificate(s, a.opts.Now(), state)
+	if err != nil {
+		return Identity{}, a.refused(from, MethodCertificate, err)
+	}
+	return a.accept(s, p), nil
 }
 
 // refusal is why somebody is refused: user and reason are for the audit line alone.
@@ -213,7 +237,7 @@ func (r *refusal) Error() string { return r.reason }
 
 func refuse(user, reason string) error { return &refusal{user: user, reason: reason} }
 
-// login is the way of all credentials: tries, check, audit.
+// login is the way of all credentials that can be guessed: tries, check, audit.
 func (a *Auth) login(ctx context.Context, from Origin, method Method,
 	check func(context.Context, *snapshot) (*principal, error),
 ) (Identity, error) {
@@ -235,8 +259,12 @@ func (a *Auth) login(ctx context.Context, from Origin, method Method,
 	if err != nil {
 		return Identity{}, a.refused(from, method, err)
 	}
+	return a.accept(s, p), nil
+}
+
+func (a *Auth) accept(s *snapshot, p *principal) Identity {
 	a.count.accepted.Add(1)
-	return a.identity(s, p), nil
+	return a.identity(s, p)
 }
 
 // refused counts and audits a failed login and returns what the client may know.

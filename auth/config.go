@@ -140,8 +140,10 @@ type Role struct {
 	Admin bool `yaml:"admin,omitempty"`
 }
 
-// Tries limits failed logins per address: an IPv4 address or an IPv6 /64. Behind
-// a proxy that hides the addresses of its clients they all share one.
+// Tries limits failed logins per address: an IPv4 address or an IPv6 /64. All
+// peers of Unix sockets are one address. Danger: behind a proxy that hides the
+// addresses of its clients they all share one: once the tries are used up, right
+// passwords that are not cached, and right tokens, are refused too.
 type Tries struct {
 	// Burst is how many logins may fail at once. Default 20, at least 1.
 	Burst int `yaml:"burst,omitempty"`
@@ -160,9 +162,10 @@ const (
 	defaultTriesEvery    = 6 * time.Second
 )
 
-// configured reports whether anything is set that turns authentication on.
+// configured reports whether anything is set that turns authentication on. A list
+// that is there and empty is: nobody gets in by what was left out.
 func (c Config) configured() bool {
-	return len(c.Users)+len(c.Tokens)+len(c.Certificates)+len(c.Roles) > 0 || c.Roles != nil
+	return c.Users != nil || c.Tokens != nil || c.Certificates != nil || c.Roles != nil
 }
 
 // Validate reports everything that is wrong with the configuration, each with

@@ -49,7 +49,7 @@ func TestExample(t *testing.T) {
 
 // TestEmptyAccessFile is the hostile one: whatever is left empty, nobody gets in by it.
 func TestEmptyAccessFile(t *testing.T) {
-	for _, text := range []string{"roles: {}", "users: [{name: anna, password: '" + annaHash + "'}]", "users: [{name: anna, password: '" + annaHash + "'}]\nroles:\n"} {
+	for _, text := range []string{"roles: {}", "users: []", "tokens: []", "certificates: []", "users: [{name: anna, password: '" + annaHash + "'}]", "users: [{name: anna, password: '" + annaHash + "'}]\nroles:\n"} {
 		var c Config
 		if err := yaml.Unmarshal([]byte(text), &c); err != nil {
 			t.Fatal(err)

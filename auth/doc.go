@@ -73,11 +73,23 @@
 // # Credentials that are wrong
 //
 // The client learns [ErrDenied] and never which part was wrong; a name that
-// nobody has costs the time of one that somebody has. Failed logins are limited
-// per IPv4 address and IPv6 /64, over all doors and kinds of credentials; while
-// an address is over its limit, right credentials from it are refused too. At
-// most 16 passwords are hashed at once, and 4096 logins wait. Several kinds of hash
-// beside each other show by their time which kind a name has, not whether it exists.
+// nobody has costs the time of one that somebody has. At most 16 passwords are
+// hashed at once, and 4096 logins wait. Several kinds of hash beside each other
+// show by their time which kind a name has, not whether it exists.
+//
+// Failed logins are limited per IPv4 address and IPv6 /64, over all doors, for
+// passwords and tokens together; all peers of Unix sockets are one address, which
+// whoever may open such a socket can use up. While an address is over its limit,
+// right credentials from it are refused too, with two exceptions:
+//
+//   - A password that is cached and was right from the same address before. Who
+//     guesses at one user from that user's own address, 100 times beyond the limit,
+//     shuts out this user there, and nobody else.
+//   - A client certificate. It cannot be guessed, so it takes no try, and one that
+//     names nobody costs none; it is audited and counted all the same.
+//
+// Behind a proxy all clients share one address: right passwords that are not
+// cached are refused too once its tries are used up. A reload empties the cache.
 //
 // # Blocking and memory
 //

@@ -11,7 +11,8 @@ var (
 	// ErrNotAuthenticated means that credentials are needed and none were given.
 	ErrNotAuthenticated = errors.New("authentication is required: log in first")
 
-	// ErrTooManyTries means that the address failed too often. The credentials were not looked at.
+	// ErrTooManyTries means that the address failed too often. Of the credentials
+	// nothing was looked at, except whether the password is a cached one.
 	ErrTooManyTries = errors.New("too many failed logins from this address: wait a minute before the next one")
 
 	// ErrBusy means that the server could not check the credentials in time. They may be right.

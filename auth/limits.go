@@ -43,7 +43,13 @@ const (
 	// maxVerifyWait bounds the time that one try waits for a slot or for keys.
 	maxVerifyWait = 10 * time.Second
 
-	// maxCached bounds the passwords in the cache of recent successes.
+	// maxMisses bounds the wrong passwords that are compared with the cached one of
+	// a user at an address whose tries are used up; Tries.Every gives one back. 100
+	// in a row is what NIST SP 800-63B accepts for one account.
+	maxMisses = 100
+
+	// maxCached bounds the passwords in the cache of recent successes, and the
+	// users and addresses that they were right from.
 	maxCached = 16384
 
 	// maxTracked bounds the addresses of which failed tries are remembered

@@ -98,12 +98,13 @@ type passwordCache struct {
 	secret [32]byte
 	ttl    time.Duration // none when zero
 
-	mu    sync.Mutex
-	until map[cacheKey]time.Time
+	mu     sync.Mutex
+	until  map[cacheKey]time.Time
+	visits map[visitor]visit // see recall.go
 }
 
 func newPasswordCache(ttl time.Duration) *passwordCache {
-	c := &passwordCache{ttl: ttl, until: make(map[cacheKey]time.Time)}
+	c := &passwordCache{ttl: ttl, until: make(map[cacheKey]time.Time), visits: make(map[visitor]visit)}
 	rand.Read(c.secret[:]) // never fails: it ends the process instead
 	return c
 }

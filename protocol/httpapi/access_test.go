@@ -22,6 +22,7 @@ func users(t *testing.T) auth.Config {
 		Users: []auth.User{
 			{Name: "root", Password: auth.NewSecret(hash), Roles: []string{"operator"}},
 			{Name: "anna", Password: auth.NewSecret(hash), Roles: []string{"guest"}},
+			{Name: "bert", Password: auth.NewSecret(hash), Roles: []string{"operator"}},
 		},
 		Certificates: []auth.CertificateRule{{CommonName: "scraper", User: "scraper", Roles: []string{"operator"}}},
 		Roles:        map[string]auth.Role{"operator": {Admin: true}, "guest": {Subscribe: []string{"#"}}},
@@ -50,7 +51,8 @@ func TestAccess(t *testing.T) {
 		{"two headers", "/metrics", []string{basic("root", "secret"), basic("root", "secret")}, http.StatusUnauthorized},
 		{"a token that is none", "/metrics", []string{"Authorization: Bearer abc"}, http.StatusUnauthorized},
 		{"a wrong password", "/metrics", []string{basic("root", "wrong")}, http.StatusUnauthorized},
-		{"the right one, after too many tries", "/metrics", []string{basic("root", "secret")}, http.StatusTooManyRequests},
+		{"a right one, after too many tries", "/metrics", []string{basic("bert", "secret")}, http.StatusTooManyRequests},
+		{"a right one that is known here, after too many tries", "/metrics", []string{basic("root", "secret")}, http.StatusOK},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := k.ask("GET", test.path, test.header...)
@@ -90,6 +92,16 @@ func TestAccessByCertificate(t *testing.T) {
 				t.Errorf("%d %s, want %d", got.status, got.body, test.want)
 			}
 		})
+	}
+	for range 10 { // more than the tries of an address
+		c := tls.Client(k.dial(), &tls.Config{RootCAs: roots, ServerName: "localhost", Certificates: []tls.Certificate{other}})
+		if got := k.askOn(c, "GET", "/metrics"); got.status != http.StatusUnauthorized {
+			t.Errorf("a certificate that names nobody: %d %s", got.status, got.body)
+		}
+	}
+	c := tls.Client(k.dial(), &tls.Config{RootCAs: roots, ServerName: "localhost"})
+	if got := k.askOn(c, "GET", "/metrics", basic("root", "secret")); got.status != http.StatusOK {
+		t.Errorf("a certificate that names nobody locks out who has a password: %d %s", got.status, got.body)
 	}
 }
 

@@ -143,6 +143,7 @@ func TestCertificate(t *testing.T) {
 		pool := x509.NewCertPool()
 		pool.AddCert(ca.cert)
 		config := rules()
+		config.Tries = auth.Tries{Burst: 3, Every: time.Hour}
 		config.Certificates = []auth.CertificateRule{{CommonName: "sensor-*", User: "{name}", Roles: []string{"own"}}}
 		a, err := auth.New(config, auth.Options{})
 		if err != nil {
@@ -168,7 +169,11 @@ func TestCertificate(t *testing.T) {
 		known.want("AUTH ann "+password, "+OK\r\n")
 		known.want("RESET", "+RESET\r\n")
 		known.want("ACL WHOAMI", "$8\r\nsensor-7\r\n") // which is where the connection began
-		stranger := connect(ca.issue("printer"))
+		strangers := ca.issue("printer")
+		for range 10 { // more than the tries of an address: none of them is a login
+			connect(strangers).want("PING", noAuth)
+		}
+		stranger := connect(strangers)
 		stranger.want("PING", noAuth)
 		stranger.want("AUTH ann "+password, "+OK\r\n")
 		nobody := connect()
