@@ -40,10 +40,10 @@ func (c *Client) Subscribe(filter string) (added bool, err error) {
 	})
 }
 
-// SubscribeGlob subscribes to the subjects that match a pattern of Redis, see [Glob].
+// SubscribeGlob subscribes to the subjects that match a pattern of Redis, see [Glob]; but see [ErrTooVague].
 func (c *Client) SubscribeGlob(pattern string) (added bool, err error) {
-	if most := c.bus.limits.GlobLength; len(pattern) > most {
-		return false, fmt.Errorf("pattern %.64q… of %d bytes cannot be subscribed to, at most %d are allowed: %w", pattern, len(pattern), most, ErrTooLong)
+	if err := c.bus.checkGlobLength(pattern); err != nil {
+		return false, err
 	}
 	s := &Subscription{client: c, subscriber: c.subscriber, pattern: pattern, kind: KindGlob}
 	return c.add(&c.globs, s, func() error { return c.bus.addGlob(s) })

@@ -45,6 +45,7 @@ func checkGlob(t *testing.T, pattern string, texts []string, numbers string) {
 		if got := Glob(pattern, text); got != redis {
 			t.Errorf("Glob(%q, %q) = %v, Redis says %v", pattern, text, got, redis)
 		}
+		sameAsGlob(t, pattern, text)
 	}
 }
 

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"bytes"
+	"fmt"
 	"sync"
 
 	"github.com/spate-io/spate/event"
@@ -15,14 +16,14 @@ type globList struct {
 }
 
 type globEntry struct {
-	pattern     string
+	matcher     *matcher
 	subscribers event.Set[*Subscription]
 }
 
 // match visits the subscriptions to globs that match.
 func (l *globList) match(subject string, visit func(*Subscription) bool) {
 	l.all.Each(func(g *globEntry) bool {
-		if Glob(g.pattern, subject) {
+		if g.matcher.match(subject) {
 			g.subscribers.Each(visit)
 		}
 		return true
@@ -31,6 +32,10 @@ func (l *globList) match(subject string, visit func(*Subscription) bool) {
 
 // add enters a subscription unless that makes more than most distinct globs.
 func (l *globList) add(s *Subscription, most int) error {
+	m, err := newMatcher(s.pattern)
+	if err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.byText[s.pattern]
@@ -41,7 +46,7 @@ func (l *globList) add(s *Subscription, most int) error {
 		if l.byText == nil {
 			l.byText = make(map[string]*globEntry)
 		}
-		g = &globEntry{pattern: s.pattern}
+		g = &globEntry{matcher: m}
 		l.byText[s.pattern] = g
 		l.all.Add(g)
 	}
@@ -73,6 +78,13 @@ func (b *Bus) plainFilter(pattern string) (event.Filter, bool) {
 	return filter, err == nil && filter.IsLiteral()
 }
 
+func (b *Bus) checkGlobLength(pattern string) error {
+	if most := b.limits.GlobLength; len(pattern) > most {
+		return fmt.Errorf("pattern %.64q… has %d bytes, at most %d are allowed: %w", pattern, len(pattern), most, ErrTooLong)
+	}
+	return nil
+}
+
 func (b *Bus) addGlob(s *Subscription) error {
 	if filter, ok := b.plainFilter(s.pattern); ok {
 		b.plain.Add(filter, s)
@@ -89,17 +101,21 @@ func (b *Bus) removeGlob(s *Subscription) {
 	b.globs.remove(s)
 }
 
-// Channels returns the subjects that have a subscriber of their own and match the glob, as PUBSUB CHANNELS
-// does: subscriptions to wildcards and patterns do not count. Give it "*" for all.
-func (b *Bus) Channels(glob string) []string {
-	var channels []string
+// Channels calls yield for each subject that has a subscriber of its own and matches the glob, until yield returns false,
+// as PUBSUB CHANNELS does: subscriptions to wildcards and patterns do not count. Give it "*" for all. The subject is good
+// only until yield returns. It fails for a pattern that could not be subscribed to.
+func (b *Bus) Channels(glob string, yield func(subject string) bool) error {
+	if err := b.checkGlobLength(glob); err != nil {
+		return err
+	}
+	m, err := newMatcher(glob)
+	if err != nil {
+		return err
+	}
 	b.filters.Walk(func(filter []byte, _ int) bool {
-		if !bytes.ContainsAny(filter, "+#") && Glob(glob, view(filter)) {
-			channels = append(channels, string(filter))
-		}
-		return true
+		return bytes.ContainsAny(filter, "+#") || !m.match(view(filter)) || yield(view(filter))
 	})
-	return channels
+	return nil
 }
 
 // NumSub returns the number of subscriptions to exactly this subject, as PUBSUB NUMSUB does.

@@ -100,13 +100,20 @@ func runClientList(_ context.Context, r *Request) error {
 		}
 	}
 	slices.SortFunc(found, func(a, b *engine.Conn) int { return cmp.Compare(a.ID(), b.ID()) })
-	var list []byte
+	var list body
+	defer list.release()
 	for _, c := range found {
-		if s, ok := c.Session().(*session); ok {
-			list = append(appendClient(list, c, s), '\n')
+		s, ok := c.Session().(*session)
+		if !ok {
+			continue
 		}
+		line := append(appendClient(nil, c, s), '\n')
+		if err := list.reserve(r.proto, len(line)); err != nil {
+			return Error(fmt.Sprintf("ERR the reply would be too long: %s. Ask for some of the connections, with CLIENT LIST ID or CLIENT LIST TYPE", err))
+		}
+		list.b = append(list.b, line...)
 	}
-	r.Plain(string(list))
+	r.long(list.b)
 	return nil
 }
 

@@ -213,7 +213,7 @@ func TestHostileGlobs(t *testing.T) {
 	for i := range 10 {
 		c := s.dial()
 		for j := range 20 {
-			pattern := strings.Repeat("*a", 100) + strings.Repeat("?", j) + fmt.Sprint(i) + "b"
+			pattern := strings.Repeat("*a", 60) + strings.Repeat("?", j) + fmt.Sprint(i) + "b"
 			c.want("PSUBSCRIBE "+pattern, confirmation("psubscribe", pattern, j+1))
 		}
 	}

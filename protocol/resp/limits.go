@@ -26,6 +26,15 @@ const (
 	// a pool would keep the memory of one burst.
 	replyKept = 2 * replyFlush
 	argsKept  = 256
+	// longReply is the largest reply that is a list of connections or of subjects, and longReplies what all such replies
+	// that are on the way may hold together: with 90 000 subjects of 950 bytes, twenty clients had 4.7 GB made for them.
+	// Those that fit into replyFlush are not counted.
+	longReply   = 8 << 20
+	longReplies = 64 << 20
+	// bulkFrame is what a bulk string adds to its bytes, at most.
+	bulkFrame = len("$2147483647\r\n\r\n")
+	// MaxRequest is the largest request in bytes, whatever engine.Limits.Message says: places in a request are 32-bit numbers.
+	MaxRequest = 1 << 30
 	// heldMost is how much may be published to a connection while the confirmation of its subscription is on the way.
 	heldMost = 64 << 10
 	// shownArgs is how many bytes of a request the error about an unknown command repeats, as in Redis.

@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -29,12 +30,16 @@ type Protocol struct {
 
 	requests sync.Pool // of *Request
 	count    counters
+	long     atomic.Int64 // bytes of long replies, see longReplies
 }
 
 // New returns a protocol with the built-in commands and those of the options. It fails if two have the same name, or
 // one lacks what it needs.
 func New(o Options) (*Protocol, error) {
 	o = o.withDefaults()
+	if o.Limits.Bulk > MaxRequest {
+		return nil, fmt.Errorf("an argument of a request cannot have %d bytes: set Limits.Bulk to %d at most", o.Limits.Bulk, MaxRequest)
+	}
 	p := &Protocol{
 		bus: o.Bus, auth: o.Auth, overflow: o.Overflow, limits: o.Limits,
 		log: o.Logger, clock: o.Clock, version: o.Version, started: o.Clock(),

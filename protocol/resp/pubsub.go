@@ -39,7 +39,7 @@ func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // subjectError says why a subject, a filter or a pattern is refused. Redis takes any bytes.
 func subjectError(what, text string, err error) Error {
-	for _, why := range []error{event.ErrEmpty, event.ErrTooLong, event.ErrTooDeep, event.ErrNotText, event.ErrWildcard, bus.ErrTooLong} {
+	for _, why := range []error{event.ErrEmpty, event.ErrTooLong, event.ErrTooDeep, event.ErrNotText, event.ErrWildcard, bus.ErrTooLong, bus.ErrTooVague} {
 		if errors.Is(err, why) {
 			return Error(fmt.Sprintf("ERR invalid %s %.64q: %s", what, text, why))
 		}
@@ -291,12 +291,28 @@ func runChannels(_ context.Context, r *Request) error {
 	default:
 		return Error(fmt.Sprintf("ERR unknown subcommand or wrong number of arguments for '%s'. Try PUBSUB HELP.", r.args[1]))
 	}
-	channels := r.proto.bus.Channels(pattern)
-	channels = slices.DeleteFunc(channels, func(channel string) bool { return !r.sees(channel) })
-	r.Array(len(channels))
-	for _, channel := range channels {
-		r.BulkString(channel)
+	var list body
+	defer list.release()
+	n, full := 0, error(nil)
+	err := r.proto.bus.Channels(pattern, func(channel string) bool {
+		if !r.sees(channel) {
+			return true
+		}
+		n++
+		full = list.reserve(r.proto, len(channel)+bulkFrame)
+		if full == nil {
+			list.b = wire.Bulk(list.b, channel)
+		}
+		return full == nil
+	})
+	switch {
+	case err != nil:
+		return subjectError("pattern", pattern, err)
+	case full != nil:
+		return Error(fmt.Sprintf("ERR the reply would be too long: %s. Ask with a narrower pattern, as in PUBSUB CHANNELS prefix*", full))
 	}
+	r.Array(n)
+	r.elements(n, list.b)
 	return nil
 }
 

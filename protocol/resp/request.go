@@ -42,7 +42,7 @@ func (p *Protocol) begin(s *session, c *engine.Conn) *Request {
 
 // wireLimits are those of every request on the connection, but for guests.
 func (p *Protocol) wireLimits(c *engine.Conn) wire.Limits {
-	total := c.Engine().MessageLimit() - 1 // as many bytes are too many for the engine
+	total := min(c.Engine().MessageLimit()-1, MaxRequest) // as many as the limit are too many for the engine
 	longest := total
 	if p.limits.Bulk > 0 {
 		longest = min(total, p.limits.Bulk)
