@@ -168,8 +168,8 @@ func TestBlockingCommand(t *testing.T) {
 	})
 }
 
-// TestPanic ends one connection, after the replies to the requests before it.
-func TestPanic(t *testing.T) {
+// TestPromiseIsolation: a panic ends one connection, after the replies to the requests before it.
+func TestPromiseIsolation(t *testing.T) {
 	eachDriver(t, func(t *testing.T, driver string) {
 		s := serve(t, driver, resp.Options{Commands: []resp.Command{
 			command("BOOM", 1, func(_ context.Context, r *resp.Request) error {
@@ -345,4 +345,42 @@ func TestQuitIsNotAnError(t *testing.T) {
 	c.want("QUIT", "+OK\r\n")
 	c.rest()
 	s.closedFor(engine.ReasonQuit)
+}
+
+// TestPromiseShutdown: what runs is finished and answered, what waits to be sent is delivered, then connections end.
+func TestPromiseShutdown(t *testing.T) {
+	eachDriver(t, func(t *testing.T, driver string) {
+		entered, leave := make(chan struct{}), make(chan struct{})
+		s := serve(t, driver, resp.Options{Commands: []resp.Command{
+			command("SLOW", 1, func(_ context.Context, r *resp.Request) error {
+				close(entered)
+				<-leave
+				r.Simple("done")
+				return nil
+			}),
+		}}, engine.Limits{})
+		c, sub := s.dial(), s.dial()
+		sub.ask("SUBSCRIBE a")
+		c.send(request("PUBLISH", "a", "last") + request("SLOW") + request("PING"))
+		<-entered
+		down := make(chan error, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			down <- s.Shutdown(ctx)
+		}()
+		if got, want := sub.rest(), message('*', "a", "last"); got != want {
+			t.Errorf("the subscriber got %q", got)
+		}
+		close(leave)
+		if got := c.rest(); got != ":1\r\n+done\r\n+PONG\r\n" {
+			t.Errorf("the client got %q", got)
+		}
+		if err := <-down; err != nil {
+			t.Error(err)
+		}
+		if n := s.Stats().Closed[engine.ReasonShutdown]; n != 2 {
+			t.Errorf("%d connections ended for it", n)
+		}
+	})
 }

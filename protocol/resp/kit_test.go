@@ -71,7 +71,7 @@ func serveOn(t testing.TB, driver string, o resp.Options, limits engine.Limits, 
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if err := e.Shutdown(ctx); err != nil {
+		if err := e.Shutdown(ctx); err != nil && !errors.Is(err, engine.ErrStopped) {
 			t.Errorf("shutting down: %v", err)
 		}
 	})

@@ -79,7 +79,7 @@ func TestInvalidSubjects(t *testing.T) {
 	c.want("PING", "+PONG\r\n")
 }
 
-func TestSubscriptionLimits(t *testing.T) {
+func TestPromiseLimits(t *testing.T) {
 	b := bus.New(bus.Options{Limits: bus.Limits{ClientSubscriptions: 3, ClientGlobs: 1}})
 	s := serve(t, "", resp.Options{Bus: b}, engine.Limits{})
 	c := s.dial()
@@ -93,9 +93,9 @@ func TestSubscriptionLimits(t *testing.T) {
 	c.want("SUBSCRIBE c", "-ERR cannot subscribe to \"c\": the limit of 3 subscriptions of one client is reached: there are too many\r\n")
 }
 
-// TestConfirmationComesFirst subscribes while others publish without a pause: the confirmation must come before the first
+// TestPromiseDelivery subscribes while others publish without a pause: the confirmation must come before the first
 // message, nothing may come after that of the end, and what is published in between once it was read is delivered.
-func TestConfirmationComesFirst(t *testing.T) {
+func TestPromiseDelivery(t *testing.T) {
 	eachDriver(t, func(t *testing.T, driver string) {
 		s := serve(t, driver, resp.Options{}, engine.Limits{Buffered: 64 << 20})
 		stop := make(chan struct{})
