@@ -68,13 +68,7 @@ func TestCloseNotify(t *testing.T) {
 			return engine.Because(engine.ReasonQuit, nil)
 		}}
 		s := serve(t, driver, "unix", p, engine.Limits{LingerTimeout: 5 * time.Second})
-		l, err := s.Listen(t.Context(), engine.ListenOptions{
-			Network: "unix", Address: s.listener.Addr().String() + "-tls", Protocol: p, TLS: serverTLS(t),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.listener = l
+		s.listener = s.secureUnix()
 		t.Run("after the peer's", func(t *testing.T) {
 			c, r := s.record()
 			c.ask("echo")

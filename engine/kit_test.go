@@ -145,6 +145,18 @@ func serve(t *testing.T, driver, carrier string, p engine.Protocol, l engine.Lim
 	return s
 }
 
+// secureUnix opens another listener, for TLS on a Unix socket.
+func (s *server) secureUnix() *engine.Listener {
+	s.t.Helper()
+	l, err := s.Listen(s.t.Context(), engine.ListenOptions{
+		Network: "unix", Address: filepath.Join(s.t.TempDir(), "tls"), Protocol: s.listener.Protocol(), TLS: serverTLS(s.t),
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return l
+}
+
 // shutdown shuts the engine down, once, and returns its error.
 func (s *server) shutdown(timeout time.Duration) error {
 	s.down.Do(func() {
