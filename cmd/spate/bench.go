@@ -137,7 +137,7 @@ func (f *benchFlags) run(cmd *cobra.Command, kind, address string, work load.Wor
 	case r.Errors > 0:
 		return failed{fmt.Errorf("%d requests or connections failed; the first: %w", r.Errors, r.FirstError)}
 	case r.Requests == 0:
-		return failed{fmt.Errorf("no request was answered: %s is connected to and does not reply; is it a %s server, and does it run?", address, kind)}
+		return failed{fmt.Errorf("no request was answered: %s takes connections and does not reply; does it speak %s, and does it run?", address, kind)}
 	}
 	return nil
 }
