@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -97,7 +98,22 @@ func (s *Settings) checkAuth(report func(error)) (open bool) {
 	if err := a.Close(); err != nil {
 		report(err)
 	}
+	if !a.Enabled() && s.written("auth") {
+		report(errors.New("auth: is there, but configures nobody, which would leave everything open: " +
+			"configure users, tokens or certificates, and roles, or remove the key"))
+		return false
+	}
 	return !a.Enabled()
+}
+
+// written tells whether a source has the key or one below it, whatever its value.
+func (s *Settings) written(path string) bool {
+	for set := range s.origins {
+		if set == path || strings.HasPrefix(set, path+".") {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Settings) checkListener(path string, l Listener, open bool, fail func(path, format string, args ...any)) {

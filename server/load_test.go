@@ -144,6 +144,40 @@ func TestVariablesThatAreWrong(t *testing.T) {
 	}
 }
 
+// An auth that is there and configures nobody is an error: it would leave everything open.
+func TestEmptyAuth(t *testing.T) {
+	const want = "auth: is there, but configures nobody, which would leave everything open"
+	for _, text := range []string{
+		"auth:\n", "auth: {}\n", "auth: {users: []}\n", "auth:\n  users:\n", "auth:\n  roles:\n  users:\n  tokens: []\n  certificates: []\n", "auth: {tries: {burst: 7}}\n",
+	} {
+		path := file(t, "engine: net\n"+text)
+		if _, err := Load(Sources{File: path}); err == nil || !strings.HasPrefix(err.Error(), path+":2: "+want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for entry, want := range map[string]string{
+		"SPATE_AUTH_USERS=[]":          "SPATE_AUTH_USERS: " + want,
+		"SPATE_AUTH_ROLES={}":          "SPATE_AUTH_ROLES: auth.roles: there is no role",
+		"SPATE_AUTH_TRIES_BURST=7":     "SPATE_AUTH_TRIES_BURST: " + want,
+		"SPATE_AUTH_PASSWORD_CACHE=5m": "SPATE_AUTH_PASSWORD_CACHE: " + want,
+	} {
+		if _, err := Load(Sources{Environ: []string{entry}}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v", entry, err)
+		}
+	}
+	s, err := Load(Sources{File: file(t, "engine: net\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var printed bytes.Buffer
+	if err := s.Print(&printed); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(Sources{File: file(t, printed.String())}); err != nil {
+		t.Errorf("what is printed without auth cannot be read: %v", err)
+	}
+}
+
 // What Print prints is the configuration again.
 func TestPrintRoundTrip(t *testing.T) {
 	s, err := Load(Sources{File: file(t, `
@@ -154,6 +188,7 @@ listen:
 log: {level: debug}
 limits: {accept_rate: 5, per_address: none}
 auth:
+  roles: {guest: {subscribe: [news]}}
   tries: {burst: 7}
 `)})
 	if err != nil {

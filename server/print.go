@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spate-io/spate/auth"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -66,6 +67,9 @@ func (p printer) structure(v reflect.Value, path string) *yaml.Node {
 		f := v.Field(k.index)
 		if k.omit && hidden(f, path) {
 			continue
+		}
+		if a, ok := f.Interface().(auth.Config); ok && len(a.Users)+len(a.Tokens)+len(a.Certificates)+len(a.Roles) == 0 {
+			continue // it is off; written out it would be an error, see checkAuth
 		}
 		n.Content = append(n.Content, word(k.name), p.node(f, join(path, k.name)))
 	}
