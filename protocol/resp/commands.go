@@ -92,6 +92,7 @@ func runCommandInfo(_ context.Context, r *Request) error {
 		} else {
 			r.Null()
 		}
+		r.spill()
 	}
 	return nil
 }
@@ -190,6 +191,7 @@ func runCommandDocs(_ context.Context, r *Request) error {
 func (r *Request) document(list []*command) {
 	r.Map(len(list))
 	for _, c := range list {
+		r.spill()
 		r.BulkString(c.full)
 		r.Map(3 + boolBit(c.Complexity != "") + boolBit(c.usage != nil) + boolBit(c.subs != nil))
 		r.pair("summary", c.Summary)

@@ -3,6 +3,7 @@ package resp_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -53,6 +54,35 @@ func TestClosingEndsThePipeline(t *testing.T) {
 		s.unharmed()
 		if n := ran.Load(); n != 1 {
 			t.Errorf("%d requests were served of a connection that the first had closed", n)
+		}
+	})
+}
+
+// TestManyNamesOneReply asks for the description of one command many times in one request: the reply is sent as it grows.
+func TestManyNamesOneReply(t *testing.T) {
+	eachDriver(t, func(t *testing.T, driver string) {
+		s := serve(t, driver, resp.Options{}, engine.Limits{Buffered: 256 << 10})
+		c := s.dial()
+		const n = 50_000
+		for _, sub := range []string{"INFO", "DOCS"} {
+			one := c.ask("COMMAND " + sub + " ping")
+			head, each, _ := strings.Cut(one, "\r\n")
+			words := append([]string{"COMMAND", sub}, strings.Split(strings.Repeat("ping ", n-1)+"ping", " ")...)
+			go c.send(request(words...))
+			before := s.Stats().BytesOut
+			eventually(t, "a part of the reply", func() bool { return s.Stats().BytesOut > before })
+			if b := s.Stats().Buffered; b > 4<<20 {
+				t.Errorf("%s: %d bytes wait", sub, b)
+			}
+			count := n
+			if head == "*2" {
+				count = 2 * n
+			}
+			want := fmt.Sprintf("*%d\r\n", count) + strings.Repeat(each, n)
+			got := make([]byte, len(want))
+			if _, err := io.ReadFull(c.in, got); err != nil || string(got) != want {
+				t.Errorf("%s: not the %d bytes that it should be (%v)", sub, len(want), err)
+			}
 		}
 	})
 }
