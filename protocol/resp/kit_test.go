@@ -235,31 +235,34 @@ func request(args ...string) string {
 
 // readReply reads one reply of any type, with all that is inside it.
 func readReply(in *bufio.Reader) (string, error) {
+	var b strings.Builder
+	err := copyReply(&b, in)
+	return b.String(), err
+}
+
+func copyReply(b *strings.Builder, in *bufio.Reader) error {
 	line, err := in.ReadString('\n')
+	b.WriteString(line)
 	if err != nil || len(line) < 3 {
-		return line, err
+		return err
 	}
 	n, _ := strconv.Atoi(strings.TrimSpace(line[1:]))
 	switch line[0] {
 	case '$', '=':
-		if n < 0 {
-			return line, nil
+		if n >= 0 {
+			_, err = io.CopyN(b, in, int64(n)+2)
 		}
-		body := make([]byte, n+2)
-		_, err = io.ReadFull(in, body)
-		return line + string(body), err
+		return err
 	case '%', '|':
 		n *= 2
 	case '*', '~', '>':
 	default:
-		return line, nil
+		return nil
 	}
 	for ; n > 0 && err == nil; n-- {
-		var element string
-		element, err = readReply(in)
-		line += element
+		err = copyReply(b, in)
 	}
-	return line, err
+	return err
 }
 
 // logBuffer is a log that can be read while it is written.
