@@ -67,6 +67,25 @@ func subscribeGlob(t testing.TB, c *Client, patterns ...string) {
 	}
 }
 
+// A glob reaches subjects that begin with "$" only if it says so: auth counts on
+// it, since the right to "#" does not include them.
+func TestGlobsAndReservedSubjects(t *testing.T) {
+	b := New(Options{})
+	var r recorder
+	c := b.NewClient(&r)
+	subscribeGlob(t, c, "*", "?SYS/*", "[$]SYS/*", "**x")
+	if n := publish(t, b, "$SYS/x", "1"); n != 0 {
+		t.Errorf("%d globs that do not begin with $ matched", n)
+	}
+	subscribeGlob(t, c, "$*", `\$SYS/?`)
+	if n := publish(t, b, "$SYS/x", "1"); n != 2 {
+		t.Errorf("%d of two globs that begin with $ matched", n)
+	}
+	if n := publish(t, b, "SYS/x", "1"); n != 2 {
+		t.Errorf("%d of two globs that match anything matched", n)
+	}
+}
+
 func TestRouting(t *testing.T) {
 	b := New(Options{})
 	var r recorder

@@ -39,5 +39,6 @@
 // and is tried against each event, one by one, as Redis does; so their number is limited, and so is what one may
 // cost: about 20 ns, 2.5 µs at worst with the default limits, since the time grows with the sum of the lengths of the pattern
 // and the subject. A pattern for which it would be more is refused with [ErrTooVague]; Redis takes it. A glob without
-// special characters is routed like a subject.
+// special characters is routed like a subject, and one that does not begin with "$" matches no subject that does,
+// which Redis does not tell apart.
 package bus

@@ -3,6 +3,7 @@ package bus
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/spate-io/spate/event"
@@ -17,17 +18,25 @@ type globList struct {
 
 type globEntry struct {
 	matcher     *matcher
+	reserved    bool // it names subjects that begin with "$"
 	subscribers event.Set[*Subscription]
 }
 
 // match visits the subscriptions to globs that match.
 func (l *globList) match(subject string, visit func(*Subscription) bool) {
 	l.all.Each(func(g *globEntry) bool {
-		if g.matcher.match(subject) {
+		if (g.reserved || subject[0] != '$') && g.matcher.match(subject) {
 			g.subscribers.Each(visit)
 		}
 		return true
 	})
+}
+
+// namesReserved tells whether a glob asks for subjects that begin with "$" in so
+// many words. Others do not match them, as with the wildcards of filters (MQTT
+// 5.0, section 4.7.2): who may subscribe to everything has no right to those.
+func namesReserved(pattern string) bool {
+	return strings.HasPrefix(pattern, "$") || strings.HasPrefix(pattern, `\$`)
 }
 
 // add enters a subscription unless that makes more than most distinct globs.
@@ -46,7 +55,7 @@ func (l *globList) add(s *Subscription, most int) error {
 		if l.byText == nil {
 			l.byText = make(map[string]*globEntry)
 		}
-		g = &globEntry{matcher: m}
+		g = &globEntry{matcher: m, reserved: namesReserved(s.pattern)}
 		l.byText[s.pattern] = g
 		l.all.Add(g)
 	}

@@ -253,7 +253,7 @@ func TestProgressIsReported(t *testing.T) {
 	bothDrivers(t, func(t *testing.T, plain bool) {
 		var got []Progress
 		mustRun(t, Options{
-			Address: address, Work: Echo{}, Warmup: 150 * time.Millisecond, Duration: 150 * time.Millisecond,
+			Address: address, Work: Echo{}, Warmup: 700 * time.Millisecond, Duration: 700 * time.Millisecond,
 			Plain: plain, progressEvery: 100 * time.Millisecond, Progress: func(p Progress) { got = append(got, p) },
 		})
 		if len(got) < 2 || got[0].Measuring || !got[len(got)-1].Measuring || got[len(got)-1].Requests == 0 {
