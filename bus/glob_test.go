@@ -108,7 +108,7 @@ func TestGlobHostile(t *testing.T) {
 			t.Errorf("%.20q… matches", pattern)
 		}
 	}
-	if took := time.Since(begin); took > time.Second {
+	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("five hostile patterns took %v", took)
 	}
 	long := strings.Repeat("a", 5000)
