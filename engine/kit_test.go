@@ -109,7 +109,7 @@ func echoLine(c *engine.Conn, line string) error {
 // server is an engine with one listener, shut down at the end of the test.
 type server struct {
 	*engine.Engine
-	t        *testing.T
+	t        testing.TB
 	listener *engine.Listener
 	carrier  string
 	log      *logBuffer
@@ -117,7 +117,7 @@ type server struct {
 	downErr  error
 }
 
-func serve(t *testing.T, driver, carrier string, p engine.Protocol, l engine.Limits) *server {
+func serve(t testing.TB, driver, carrier string, p engine.Protocol, l engine.Limits) *server {
 	t.Helper()
 	if l.LingerTimeout == 0 {
 		l.LingerTimeout = 200 * time.Millisecond // clients of tests rarely close first
@@ -212,7 +212,7 @@ type client struct {
 	net.Conn
 	raw net.Conn
 	r   *bufio.Reader
-	t   *testing.T
+	t   testing.TB
 }
 
 func (c *client) send(s string) {
@@ -271,7 +271,7 @@ func isTimeout(err error) bool {
 }
 
 // waitFor waits until cond holds.
-func waitFor(t *testing.T, what string, cond func() bool) {
+func waitFor(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for !cond() {
@@ -375,7 +375,7 @@ func (a *authority) issue(name string) (cert, key []byte) {
 }
 
 // write puts a new certificate for name into dir and returns the files.
-func (a *authority) write(t *testing.T, dir, name string) engine.CertificateFiles {
+func (a *authority) write(t testing.TB, dir, name string) engine.CertificateFiles {
 	t.Helper()
 	cert, key := a.issue(name)
 	f := engine.CertificateFiles{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
@@ -397,7 +397,7 @@ func (a *authority) pool() *x509.CertPool {
 	return p
 }
 
-func serverTLS(t *testing.T) *tls.Config {
+func serverTLS(t testing.TB) *tls.Config {
 	t.Helper()
 	certs, err := engine.LoadCertificates(testCA().write(t, t.TempDir(), "spate.test"))
 	if err != nil {

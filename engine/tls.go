@@ -17,6 +17,7 @@ import (
 type tlsSock struct {
 	sock sock
 	tc   *tls.Conn
+	held drainer // nil if writes to the socket wait for room
 }
 
 var _ stream = (*tlsSock)(nil)
@@ -31,7 +32,9 @@ func (c *Conn) handshake() error {
 		return err
 	}
 	defer func() { <-c.eng.handshakes }()
-	tc := tls.Server(c.sock.wire(), c.lst.tls)
+	wire := c.sock.wire()
+	held, _ := wire.(drainer)
+	tc := tls.Server(wire, c.lst.tls)
 	// A context that can end would cost crypto/tls a goroutine; the deadline
 	// ends the handshake by shutting the socket down instead.
 	if err := tc.HandshakeContext(context.Background()); err != nil {
@@ -39,7 +42,7 @@ func (c *Conn) handshake() error {
 	}
 	c.sock.afterHandshake()
 	c.mu.Lock()
-	c.tls = &tlsSock{sock: c.sock, tc: tc}
+	c.tls = &tlsSock{sock: c.sock, tc: tc, held: held}
 	c.hints.clear(hintSecret)
 	c.mu.Unlock()
 	return nil
@@ -77,6 +80,9 @@ func (s *tlsSock) read(p []byte) (int, error) {
 	if err == nil || err == io.EOF {
 		return n, err
 	}
+	if _, ok := err.(wouldBlock); ok { // errors.As would cost garbage for every request
+		return n, errAgain
+	}
 	var ne net.Error
 	if errors.As(err, &ne) && ne.Timeout() {
 		return n, errAgain
@@ -95,11 +101,10 @@ func ofTLS(err error) bool {
 type drainer interface{ drain() error }
 
 func (s *tlsSock) write(p []byte) (int, error) {
-	d, _ := s.sock.wire().(drainer)
 	sent := 0
 	for {
-		if d != nil {
-			if err := d.drain(); err != nil {
+		if s.held != nil {
+			if err := s.held.drain(); err != nil {
 				return sent, err
 			}
 		}
@@ -129,8 +134,8 @@ var errHeld = errors.New("the peer does not read what TLS sends")
 
 func (s *tlsSock) closeWrite() error {
 	_ = s.tc.CloseWrite() // close_notify; fails only when the peer is gone
-	if d, ok := s.sock.wire().(drainer); ok {
-		if err := d.drain(); err != nil {
+	if s.held != nil {
+		if err := s.held.drain(); err != nil {
 			return err
 		}
 	}
