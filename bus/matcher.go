@@ -100,12 +100,12 @@ func cutStars(pattern string) (segments []segment) {
 }
 
 // cut completes a segment with its text, from which it takes the escapes if that is all it has.
-func (s segment) cut(text string) segment {
-	s.text = text
-	if !s.vague {
-		s.text, _ = plainGlob(text)
+func (g segment) cut(text string) segment {
+	g.text = text
+	if !g.vague {
+		g.text, _ = plainGlob(text)
 	}
-	return s
+	return g
 }
 
 // match is Glob.

@@ -110,7 +110,7 @@ func serve(cmd *cobra.Command, from server.Sources) error {
 		return failed{fmt.Errorf("saying what is listened on: %w", err)}
 	}
 	cutOff := func() {
-		node.Logger().Error(fmt.Sprintf("second signal: ending at once; %d connections are cut off", node.App().Connections()))
+		node.Logger().Error("second signal: ending at once; connections are cut off", "connections", node.App().Connections())
 	}
 	if err := signals.rule(cmd.Context(), node.Run, node.Reload, cutOff); err != nil {
 		return failed{err}
