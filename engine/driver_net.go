@@ -120,7 +120,7 @@ type netSock struct {
 
 // drainPause is how long a draining connection waits for requests that its
 // peer has sent already, since a socket of package net cannot tell.
-const drainPause = 20 * time.Millisecond
+const drainPause = 200 * time.Millisecond
 
 // longAgo is the deadline of those who are to stop waiting.
 func longAgo() time.Time { return time.Unix(1, 0) }

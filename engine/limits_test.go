@@ -15,7 +15,7 @@ import (
 
 // soon is a deadline short enough to wait for and long enough to tell apart
 // from "at once" on a busy machine.
-const soon = 300 * time.Millisecond
+const soon = 600 * time.Millisecond
 
 // Promise: every limit is enforced with a coded reason.
 func TestPromiseLimits(t *testing.T) {
