@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,6 +67,71 @@ func TestWheelModel(t *testing.T) {
 			if at != 0 && at+2*wheelTick.Milliseconds() < now {
 				t.Fatalf("at %d connection %d, due at %d, was not reported", now, i, at)
 			}
+		}
+	}
+}
+
+// The wheel from many sides: connections set and drop their deadlines while it
+// turns. The last deadline of each is reported, and nobody's who has none.
+func TestWheelConcurrent(t *testing.T) {
+	e := &Engine{}
+	e.clock.now.Store(1)
+	const owners, each = 4, 50
+	conns := make([]*Conn, owners*each)
+	for i := range conns {
+		conns[i] = &Conn{eng: e}
+	}
+	stop := make(chan struct{})
+	var turning, setting sync.WaitGroup
+	turning.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				now := e.clock.now.Add(37)
+				e.wheel.advance(now, func(c *Conn, _ Reason) {
+					if at, _ := c.due.earliest(); at == 0 {
+						e.wheel.look(c, now) // as Engine.deadline does for who is busy
+					}
+				})
+			}
+		}
+	})
+	for o := range owners {
+		setting.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(o), 5))
+			for range 20_000 {
+				c := conns[o*each+rng.IntN(each)]
+				switch rng.IntN(4) {
+				case 0:
+					c.due.readAt.Store(0)
+					e.wheel.remove(c)
+				case 1:
+					c.mu.Lock()
+					c.setWriteDeadline(e.clock.ms() + rng.Int64N(70_000))
+					c.mu.Unlock()
+				default:
+					c.setReadDeadline(time.Duration(rng.IntN(70_000))*time.Millisecond, ReasonIdleTimeout)
+				}
+			}
+		})
+	}
+	setting.Wait()
+	close(stop)
+	turning.Wait()
+	for i, c := range conns {
+		c.setWriteDeadline(0)
+		c.due.readAt.Store(0)
+		if i%2 == 0 {
+			c.setReadDeadline(time.Second, ReasonIdleTimeout)
+		}
+	}
+	reported := map[*Conn]int{}
+	e.wheel.advance(e.clock.now.Add(200_000), func(c *Conn, _ Reason) { reported[c]++ })
+	for i, c := range conns {
+		if want := (i + 1) % 2; reported[c] != want {
+			t.Errorf("connection %d was reported %d times, want %d", i, reported[c], want)
 		}
 	}
 }

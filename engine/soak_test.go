@@ -23,13 +23,13 @@ import (
 
 var soakTime = flag.Duration("soak", 2*time.Second, "how long TestSoak runs on each driver")
 
-// soakLimits are small, so that they are reached, and short, so that nothing
-// waits for long.
+// soakLimits are small, so that they are reached, and short, but not so short
+// that a busy machine reaches them for clients that do nothing wrong.
 var soakLimits = engine.Limits{
 	Connections: 150, PerAddress: 120, Handshakes: 8, Message: 64 << 10,
 	Buffered: 64 << 10, BufferedTotal: 16 << 20,
-	HandshakeTimeout: time.Second, FirstTimeout: time.Second, RequestTimeout: time.Second,
-	IdleTimeout: 3 * time.Second, WriteTimeout: time.Second, LingerTimeout: soon,
+	HandshakeTimeout: 4 * time.Second, FirstTimeout: 4 * time.Second, RequestTimeout: 4 * time.Second,
+	IdleTimeout: 4 * time.Second, WriteTimeout: 4 * time.Second, LingerTimeout: soon,
 }
 
 // TestSoak has clients of every kind, good, bad and unlucky, use one engine at
