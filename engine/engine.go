@@ -130,12 +130,12 @@ func (e *Engine) keepTime() {
 }
 
 // deadline ends c, whose deadline has passed, unless that was for the peer to
-// send something and c is busy with what the peer has sent, or for the peer to
-// take something and it has.
+// send something and it is not the peer's turn, or for the peer to take
+// something and it has.
 func (e *Engine) deadline(c *Conn, why Reason) {
 	switch why {
 	case ReasonIdleTimeout, ReasonFirstTimeout, ReasonRequestTimeout:
-		if c.busy() {
+		if c.busy() || c.excuse(why) {
 			e.wheel.look(c, e.clock.ms()+time.Second.Milliseconds())
 			return
 		}

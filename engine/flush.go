@@ -132,6 +132,22 @@ func (c *Conn) takes() bool {
 	return true
 }
 
+// excuse tells whether the peer may be silent longer than why allows, because
+// it still has answers to take: the write deadline watches over that. The time
+// begins anew once it has taken them.
+func (c *Conn) excuse(why Reason) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flags&flagPaused == 0 && (why != ReasonIdleTimeout || c.out == nil) {
+		return false
+	}
+	was, again := c.due.readAt.Load(), c.eng.clock.ms()+c.eng.limits.silence(why).Milliseconds()
+	if Reason(was&0xff) == why {
+		c.due.readAt.CompareAndSwap(was, again<<8|int64(why)) // or else the owner has just set it
+	}
+	return true
+}
+
 // flushedLocked wakes whoever waits for what a flush achieves.
 func (c *Conn) flushedLocked() {
 	if c.out != nil && c.hints.has(hintFull) {

@@ -48,7 +48,7 @@ var hostiles = []hostile{
 			}
 		}
 	}, engine.ReasonTooLarge},
-	{"half open", "", engine.Limits{IdleTimeout: soon}, func(s *server) { s.dial().ask("hello") }, engine.ReasonIdleTimeout},
+	{"half open", "", engine.Limits{IdleTimeout: late}, func(s *server) { s.dial().ask("hello") }, engine.ReasonIdleTimeout},
 	{"connects and says nothing", "", engine.Limits{FirstTimeout: soon}, func(s *server) { s.dial() }, engine.ReasonFirstTimeout},
 	{"never reads what is pushed, disconnect", "", engine.Limits{Buffered: 64 << 10}, func(s *server) {
 		s.dial().ask("push disconnect")
@@ -118,7 +118,9 @@ var hostiles = []hostile{
 // Hostile clients: the process lives, memory stays bounded, the others are
 // served, and the offender is closed with a reason that is counted and logged.
 func TestHostileClients(t *testing.T) {
+	t.Parallel()
 	eachCarrier(t, func(t *testing.T, driver, carrier string) {
+		t.Parallel()
 		for _, h := range hostiles {
 			if strings.HasPrefix(carrier, h.on) {
 				t.Run(h.name, func(t *testing.T) {
@@ -165,7 +167,7 @@ func testHostile(t *testing.T, driver, carrier string, h hostile) {
 	waitFor(t, "memory to be given back", func() bool { return s.Stats().Buffered == 0 })
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	if m.HeapAlloc > 256<<20 { // of all that run at the same time
+	if m.HeapAlloc > 512<<20 { // of all that run at the same time
 		t.Errorf("the heap has %d MB", m.HeapAlloc>>20)
 	}
 }

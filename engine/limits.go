@@ -45,7 +45,8 @@ type Limits struct {
 	// Default 60 s. Danger without it: a client that sends a byte a second
 	// holds a buffer for days.
 	RequestTimeout time.Duration
-	// IdleTimeout is how long a connection may go without a request. Default
+	// IdleTimeout is how long a connection may go without a request, once it
+	// has taken the answers to all before. Default
 	// unlimited; dead peers are found by TCP keep-alive within two minutes.
 	IdleTimeout time.Duration
 	// WriteTimeout is how long a peer may take no byte at all while some wait
@@ -114,6 +115,17 @@ func (l Limits) withDefaults() Limits {
 	l.WriteTimeout = pick(l.WriteTimeout, DefaultWriteTimeout, forever)
 	l.LingerTimeout = pick(l.LingerTimeout, DefaultLingerTimeout, forever)
 	return l
+}
+
+// silence is how long a peer may leave undone what why stands for.
+func (l *Limits) silence(why Reason) time.Duration {
+	switch why {
+	case ReasonFirstTimeout:
+		return l.FirstTimeout
+	case ReasonRequestTimeout:
+		return l.RequestTimeout
+	}
+	return l.IdleTimeout
 }
 
 const (

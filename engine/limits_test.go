@@ -13,9 +13,13 @@ import (
 	"github.com/spate-io/spate/engine"
 )
 
-// soon is a deadline short enough to wait for and long enough to tell apart
-// from "at once" on a busy machine.
+// soon is a deadline short enough to wait for. Nothing may depend on being
+// faster than it: a busy machine is not.
 const soon = 600 * time.Millisecond
+
+// late is a deadline that a client which does its part stays clear of, also on
+// a busy machine.
+const late = 5 * soon
 
 // Promise: every limit is enforced with a coded reason.
 func TestPromiseLimits(t *testing.T) {
@@ -167,6 +171,7 @@ func testHandshakeLimit(t *testing.T, driver string) {
 
 // Each deadline closes the connection for its own reason.
 func TestDeadlines(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		limits engine.Limits
@@ -182,6 +187,7 @@ func TestDeadlines(t *testing.T) {
 			func(c *client) { c.ask("one"); c.ask("two") }, engine.ReasonIdleTimeout},
 	}
 	eachCarrier(t, func(t *testing.T, driver, carrier string) {
+		t.Parallel()
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
@@ -198,7 +204,9 @@ func TestDeadlines(t *testing.T) {
 
 // A request that drips in does not push its deadline back.
 func TestDripDoesNotExtendTheRequest(t *testing.T) {
+	t.Parallel()
 	eachDriver(t, func(t *testing.T, driver string) {
+		t.Parallel()
 		s := serve(t, driver, "tcp", &lines{handle: echoLine}, engine.Limits{RequestTimeout: soon})
 		c := s.dial()
 		for s.Stats().Closed[engine.ReasonRequestTimeout] == 0 {
@@ -213,7 +221,9 @@ func TestDripDoesNotExtendTheRequest(t *testing.T) {
 
 // A peer that takes nothing while output waits is cut off.
 func TestWriteTimeout(t *testing.T) {
+	t.Parallel()
 	eachCarrier(t, func(t *testing.T, driver, carrier string) {
+		t.Parallel()
 		p := &lines{handle: func(c *engine.Conn, _ string) error {
 			for {
 				if err := echoLine(c, strings.Repeat("x", 32<<10)); err != nil {
@@ -232,7 +242,9 @@ func TestWriteTimeout(t *testing.T) {
 // A slow TLS handshake is cut off, one that is no handshake refused, and
 // neither is noticed by others.
 func TestHandshakes(t *testing.T) {
+	t.Parallel()
 	eachDriver(t, func(t *testing.T, driver string) {
+		t.Parallel()
 		s := serve(t, driver, "tls13", &lines{handle: echoLine}, engine.Limits{HandshakeTimeout: soon})
 		other := s.dial()
 		for _, hello := range []string{"", "\x16", "\x16\x03\x01\x40\x00", "GET / HTTP/1.1\r\n\r\n", "\x80\x2e\x01\x00\x02"} {

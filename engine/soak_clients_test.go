@@ -65,7 +65,7 @@ func (c *soakConn) closeWrite() { _ = c.Conn.(interface{ CloseWrite() error }).C
 // soakRefused tells whether a connection that ended with err after n bytes may
 // just have been refused, or cut off by the shutdown.
 func (k *soak) refused(n int, err error) bool {
-	return k.stopped() || n == 0 && !isTimeout(err)
+	return k.stopped() || k.ending.Load() || n == 0 && !isTimeout(err)
 }
 
 // echo sends size bytes in random pieces and returns how many came back right.
@@ -154,7 +154,7 @@ func soakSlow(k *soak, rng *rand.Rand) {
 	}
 	_ = c.raw.Close()
 	if (got != size || err != io.EOF) && !k.refused(got, err) {
-		k.t.Errorf("the slow reader got %d of %d bytes (%v)", got, size, err)
+		k.t.Errorf("the slow reader got %d of %d bytes (%v, %s, TLS: %t)", got, size, err, c.raw.RemoteAddr(), c.secure)
 	}
 }
 

@@ -38,6 +38,7 @@ var soakLimits = engine.Limits{
 // checked; at the end nothing is left.
 func TestSoak(t *testing.T) {
 	eachDriver(t, func(t *testing.T, driver string) {
+		serve(t, driver, "tls13", &lines{handle: echoLine}, engine.Limits{}).dial().ask("so that the runtime has what it keeps")
 		goroutines, fds := runtime.NumGoroutine(), descriptors(t)
 		k := newSoak(t, driver)
 		k.run(*soakTime)
@@ -63,6 +64,7 @@ type soak struct {
 	clients   sync.WaitGroup
 	helpers   sync.WaitGroup
 	stop      chan struct{}
+	ending    atomic.Bool    // the engine shuts down
 	checked   []atomic.Int64 // clients of each kind that are done
 }
 
@@ -201,6 +203,7 @@ func (k *soak) gone() {
 // ended shuts the engine down while it is used.
 func (k *soak) ended() {
 	<-time.After(soon / 2)
+	k.ending.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	if err := k.e.Shutdown(ctx); err != nil {

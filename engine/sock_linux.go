@@ -146,9 +146,14 @@ func (c *epollConn) unsent() int { return unsent(uintptr(c.fd)) }
 
 // unsent returns how many bytes of fd the peer has not acknowledged (tcp(7),
 // SIOCOUTQ), or, on a Unix socket, not read.
-func unsent(fd uintptr) int {
+func unsent(fd uintptr) int { return queued(fd, syscall.TIOCOUTQ) }
+
+// unread returns how many bytes of fd wait to be read.
+func unread(fd uintptr) int { return queued(fd, syscall.TIOCINQ) }
+
+func queued(fd, which uintptr) int {
 	var n int32
-	_, _, errno := syscall.RawSyscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&n)))
+	_, _, errno := syscall.RawSyscall(syscall.SYS_IOCTL, fd, which, uintptr(unsafe.Pointer(&n)))
 	if errno != 0 {
 		return 0
 	}

@@ -50,7 +50,7 @@ func TestCloseWaitsForWriteThrough(t *testing.T) {
 		cl := s.dial()
 		cl.send("hello\n")
 		c := <-conns
-		const size = 16 << 20 // more than the kernel takes
+		const size = 8 << 20 // more than the kernel takes
 		var writing sync.WaitGroup
 		writing.Go(func() {
 			if _, err := c.WriteThrough([]byte(strings.Repeat("x", size))); err != nil {
@@ -71,8 +71,10 @@ func TestCloseWaitsForWriteThrough(t *testing.T) {
 // A farewell that the peer takes slowly is not cut off by a deadline that was
 // for its requests.
 func TestFarewellOutlivesReadDeadlines(t *testing.T) {
+	t.Parallel()
 	eachCarrier(t, func(t *testing.T, driver, carrier string) {
-		const size = 16 << 20
+		t.Parallel()
+		const size = 8 << 20
 		p := &lines{handle: func(c *engine.Conn, _ string) error {
 			_, _ = c.WriteThrough([]byte(strings.Repeat("x", size)))
 			return engine.Because(engine.ReasonQuit, nil)
@@ -130,31 +132,39 @@ func TestPushFromServe(t *testing.T) {
 }
 
 // A peer that reads slowly but steadily is not taken for one that does not
-// read, although the kernel reports no room for longer than the write timeout.
+// read, although the kernel reports no room for longer than the write timeout,
+// nor for an idle one: it has not taken its answer yet.
 func TestSlowReaderIsKept(t *testing.T) {
+	t.Parallel()
 	eachCarrier(t, func(t *testing.T, driver, carrier string) {
 		t.Parallel()
-		const size = 16 << 20
-		p := &lines{handle: func(c *engine.Conn, _ string) error {
-			_, _ = c.WriteThrough([]byte(strings.Repeat("x", size)))
-			return engine.Because(engine.ReasonQuit, nil)
+		const size = 8 << 20
+		p := &lines{handle: func(c *engine.Conn, line string) error {
+			if line == "get" {
+				line = strings.Repeat("x", size-1)
+			}
+			return echoLine(c, line)
 		}}
-		s := serve(t, driver, carrier, p, engine.Limits{WriteTimeout: 2 * soon})
+		s := serve(t, driver, carrier, p, engine.Limits{WriteTimeout: late, IdleTimeout: soon})
 		cl := s.dial()
 		if tc, ok := cl.raw.(*net.TCPConn); ok {
 			_ = tc.SetReadBuffer(64 << 10) // so that the kernel does not read in its place
 		}
 		cl.send("get\n")
 		got, buf := 0, make([]byte, 16<<10)
-		for start := time.Now(); time.Since(start) < 5*soon; {
+		for start := time.Now(); time.Since(start) < 2*late; {
 			n, err := io.ReadFull(cl.r, buf)
 			if got += n; err != nil {
 				t.Fatalf("after %d bytes: %v", got, err)
 			}
 			<-time.After(20 * time.Millisecond)
 		}
-		if got += len(cl.rest()); got != size {
+		if got += len(cl.line()) + 1; got != size {
 			t.Errorf("%d of %d bytes arrived", got, size)
 		}
+		if got := cl.ask("hello"); got != "hello" {
+			t.Errorf("got %.10q", got)
+		}
+		s.closedFor(engine.ReasonIdleTimeout, 1)
 	})
 }
