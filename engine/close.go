@@ -3,8 +3,6 @@ package engine
 import (
 	"errors"
 	"io"
-	"log/slog"
-	"time"
 )
 
 // Close ends the connection for reason r; cause may be nil. What was written
@@ -201,26 +199,6 @@ func (c *Conn) finishLocked() {
 	}
 	c.report(why)
 	c.mu.Lock()
-}
-
-// report logs and counts the end of the connection.
-func (c *Conn) report(why *CloseError) {
-	level := slog.LevelInfo
-	if c.reason.routine() {
-		level = slog.LevelDebug
-	}
-	if !c.eng.log.Enabled(c.eng.ctx, level) {
-		return
-	}
-	args := []any{
-		"reason", c.reason.String(), "conn", c.id, "listener", c.lst.name, "remote", c.RemoteString(),
-		"age", time.Duration(c.eng.clock.ticks()-c.openedAt) * wheelTick,
-		"bytes_in", c.bytesIn.Load(), "bytes_out", c.bytesOut.Load(),
-	}
-	if why.Err != nil {
-		args = append(args, "error", why.Err.Error())
-	}
-	c.eng.log.Log(c.eng.ctx, level, "connection closed", args...)
 }
 
 // cutOff ends the connection without waiting for its peer.

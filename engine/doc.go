@@ -50,6 +50,10 @@
 // the reason is that the peer does not read, nothing more is sent. A panic of
 // a session ends its connection alone.
 //
+// Peers decide how often connections end in other than ordinary ways, so the
+// lines about it are limited to 10 a second after the first 100; another line
+// says how many had none, and the counters miss nothing.
+//
 // [Engine.Shutdown] lets every connection answer what it has received, calls
 // [Drainer.Drain], delivers, and closes.
 //

@@ -37,6 +37,7 @@ type Engine struct {
 	wheel      wheel
 	table      table
 	stats      counters
+	closings   lineLimit // of the log
 	buffers    buffers
 	outputs    sync.Pool
 	buffered   atomic.Int64
@@ -76,6 +77,7 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("starting the %q driver: %w", o.Driver, err)
 	}
 	e.timing.Go(e.keepTime)
+	e.timing.Go(e.reportLeftOut)
 	return e, nil
 }
 
@@ -179,6 +181,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	for _, d := range e.driverList() {
 		errs = append(errs, d.stop(e.table.size() == 0))
 	}
+	e.sayLeftOut()
 	return errors.Join(errs...)
 }
 

@@ -324,3 +324,33 @@ func TestBuffers(t *testing.T) {
 		t.Errorf("%d bytes are still counted", got)
 	}
 }
+
+// Lines come a hundred at once and then ten a second, however long nobody asked.
+func TestLineLimit(t *testing.T) {
+	var l lineLimit
+	now := time.Now()
+	for _, step := range []struct {
+		after time.Duration
+		asked int
+		want  int
+	}{
+		{0, 1000, 100}, {99 * time.Millisecond, 10, 0}, {time.Millisecond, 10, 1}, {time.Second, 1000, 10}, {24 * time.Hour, 1000, 100},
+	} {
+		now = now.Add(step.after)
+		got := 0
+		for range step.asked {
+			if l.allow(now) {
+				got++
+			}
+		}
+		if got != step.want {
+			t.Errorf("after another %v: %d of %d lines allowed, want %d", step.after, got, step.asked, step.want)
+		}
+		if left := l.take(); left != uint64(step.asked-step.want) {
+			t.Errorf("after another %v: %d lines counted as left out, want %d", step.after, left, step.asked-step.want)
+		}
+	}
+	if n := l.take(); n != 0 {
+		t.Errorf("%d lines were counted twice", n)
+	}
+}

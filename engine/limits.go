@@ -94,6 +94,12 @@ const (
 	// lingerBytes is how much a closing connection may still send before it
 	// is cut off.
 	lingerBytes = 1 << 20
+	// closeBurst is how many lines about connections that did not end in an
+	// ordinary way may be logged at once, and closeEvery how long until one
+	// more: peers decide how often such a line is due, and 10 a second fill 150 MB
+	// of log in a day.
+	closeBurst = 100
+	closeEvery = 100 * time.Millisecond
 	// wheelTick is the resolution of deadlines.
 	wheelTick = 100 * time.Millisecond
 )
