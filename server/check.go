@@ -11,6 +11,7 @@ import (
 	"github.com/spate-io/spate"
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/protocol/resp"
 )
 
 // check reports everything that is wrong with the configuration and can be seen
@@ -137,7 +138,8 @@ func (s *Settings) checkListener(path string, l Listener, open bool, fail func(p
 	}
 }
 
-// checkLimits refuses limits that leave no room for any work.
+// checkLimits refuses limits that leave no room for any work, and those that
+// promise what cannot be kept.
 func (s *Settings) checkLimits(fail func(path, format string, args ...any)) {
 	const least = 1 << 10
 	for path, n := range map[string]int{
@@ -145,6 +147,11 @@ func (s *Settings) checkLimits(fail func(path, format string, args ...any)) {
 	} {
 		if n < least && n != none {
 			fail(path, "%d is less than %d bytes, the least that is of use", n, least)
+		}
+	}
+	for path, n := range map[string]int{"limits.message": s.Limits.Message, "resp.limits.bulk": s.RESP.Limits.Bulk} {
+		if n > resp.MaxRequest {
+			fail(path, "%d is more than %d bytes (1GiB), the largest request that resp can read", n, resp.MaxRequest)
 		}
 	}
 	for path, n := range map[string]int{

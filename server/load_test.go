@@ -60,6 +60,9 @@ func TestFilesThatAreWrong(t *testing.T) {
 			":2: auth.users[0].(not a word: quote values that hold commas, colons or braces): unknown key; known here: name, password, roles"}},
 		{"a password out of its place", "auth:\n  users: [secret]\n", []string{":2: auth.users[0]: expected keys and values, found a single value"}},
 		{"a limit that lets nobody in", "limits:\n  connections: 0\n", []string{":2: limits.connections: 0 would let nobody in"}},
+		{"a request that is too long for resp", "limits:\n  message: 1025MiB\n", []string{
+			":2: limits.message: 1074790400 is more than 1073741824 bytes (1GiB), the largest request that resp can read"}},
+		{"an argument that is too long for resp", "resp:\n  limits:\n    bulk: 2GiB\n", []string{":3: resp.limits.bulk: 2147483648 is more than 1073741824 bytes (1GiB)"}},
 		{"several things", "engine: kqueue\nlog: {format: xml}\n", []string{
 			`:1: engine: "kqueue" is not one of epoll and net`, `:2: log.format: "xml" is not one of auto, text and json`}},
 		{"a word that is like another by chance", "foo: 1\n", []string{":1: foo: unknown key; known here: listen, engine"}},
