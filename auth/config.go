@@ -13,7 +13,9 @@ type Config struct {
 	Tokens []Issuer `yaml:"tokens,omitempty"`
 
 	// Certificates map client certificates to users. The first rule that
-	// matches wins; a certificate that matches none is refused.
+	// matches wins. A certificate that matches none logs nobody in, and is
+	// audited: its connection stays open and may log in otherwise, as one
+	// without a certificate may.
 	Certificates []CertificateRule `yaml:"certificates,omitempty"`
 
 	// Roles are the access rules, by name of the role. What no role of a user
