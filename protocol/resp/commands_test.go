@@ -295,6 +295,11 @@ func TestCommandDocs(t *testing.T) {
 	}
 	docs := c.ask("COMMAND DOCS")
 	names := c.ask("COMMAND LIST FILTERBY PATTERN *")
+	for _, list := range []string{docs, names, c.ask("COMMAND"), c.ask("COMMAND LIST")} {
+		if strings.Contains(list, "\r\npost\r\n") || strings.Contains(list, "\r\nhost:\r\n") { // redis-server lists neither
+			t.Errorf("what traps web pages is shown as a command: %.100q", list)
+		}
+	}
 	for name := range strings.SplitSeq(names, "\r\n") {
 		if name != "" && name[0] != '*' && name[0] != '$' && !strings.Contains(docs, "\r\n"+name+"\r\n") {
 			t.Errorf("%s has no documentation", name)
