@@ -26,8 +26,8 @@ type Store interface {
 	// Find returns the offset of the first record that was appended at t or later, or the end.
 	Find(ctx context.Context, p Partition, t time.Time) (uint64, error)
 
-	// Wait returns once there is a record at or after a position.
-	Wait(ctx context.Context, at Position) error
+	// Wait returns once there is a record at or after one of the positions.
+	Wait(ctx context.Context, at ...Position) error
 
 	// Partitions returns every partition that was appended to and not dropped, sorted.
 	Partitions(ctx context.Context) ([]Partition, error)
