@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // A Conn is one connection. Its methods may be called from any goroutine at
@@ -179,53 +178,6 @@ func (c *Conn) whyLocked() *CloseError {
 		e.Err = c.ext.cause
 	}
 	return e
-}
-
-// Info describes a connection at one moment.
-type Info struct {
-	ID       uint64         `json:"id"`
-	Remote   string         `json:"remote"`
-	Listener string         `json:"listener"`
-	Protocol string         `json:"protocol"`
-	User     string         `json:"user,omitempty"`
-	Detail   string         `json:"detail,omitempty"`
-	State    string         `json:"state"` // idle, serving or closing
-	Age      time.Duration  `json:"age"`
-	Idle     time.Duration  `json:"idle"`
-	BytesIn  uint64         `json:"bytes_in"`
-	BytesOut uint64         `json:"bytes_out"`
-	Waiting  int            `json:"waiting"` // bytes that wait to be sent
-	Dropped  uint32         `json:"dropped"` // messages dropped by overflow policies
-	Addr     netip.AddrPort `json:"-"`
-}
-
-// Info returns a description of the connection as it is now.
-func (c *Conn) Info() (i Info) {
-	now := c.eng.clock.ticks()
-	i = Info{
-		ID: c.id, Remote: c.RemoteString(), Addr: c.Remote(),
-		Listener: c.lst.name, Protocol: c.lst.proto.Name(),
-		Age:     time.Duration(now-c.openedAt) * wheelTick,
-		Idle:    time.Duration(now-c.lastAt.Load()) * wheelTick,
-		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
-		State: "idle",
-	}
-	if c.busy() {
-		i.State = "serving"
-	}
-	c.mu.Lock()
-	i.Waiting = c.waitingLocked()
-	i.Dropped = c.dropped
-	if c.phase != phaseOpen {
-		i.State = "closing"
-	}
-	sess := c.sess
-	c.mu.Unlock()
-	if d, ok := sess.(Describer); ok {
-		defer c.recoverPanic("describing the session")
-		i.User, i.Detail = d.Describe()
-	}
-	return i
 }
 
 // peerAddr is a netip.AddrPort in 18 bytes instead of 32: it has no zone, and

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -352,5 +353,15 @@ func TestLineLimit(t *testing.T) {
 	}
 	if n := l.take(); n != 0 {
 		t.Errorf("%d lines were counted twice", n)
+	}
+}
+
+// Durations in JSON are numbers whose names say what they count.
+func TestInfoJSON(t *testing.T) {
+	got, err := json.Marshal([]Info{{ID: 7, State: "idle", Age: 90 * time.Minute, Idle: 1500 * time.Millisecond}})
+	want := `[{"id":7,"remote":"","listener":"","protocol":"","state":"idle","bytes_in":0,"bytes_out":0,"waiting":0,"dropped":0,` +
+		`"age_seconds":5400,"idle_seconds":1.5}]`
+	if err != nil || string(got) != want {
+		t.Errorf("got  %s, %v\nwant %s", got, err, want)
 	}
 }

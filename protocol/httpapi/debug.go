@@ -26,14 +26,14 @@ func (d *Door) index(w http.ResponseWriter, r *http.Request) {
 	p.serve(w, r, rows)
 }
 
-// taskRow is a task in JSON. Durations are in nanoseconds.
+// taskRow is a task in JSON.
 type taskRow struct {
-	ID       uint64        `json:"id"`
-	Parent   uint64        `json:"parent,omitempty"`
-	Name     string        `json:"name"`
-	Started  time.Time     `json:"started"`
-	Age      time.Duration `json:"age"`
-	Canceled bool          `json:"canceled,omitempty"`
+	ID       uint64    `json:"id"`
+	Parent   uint64    `json:"parent,omitempty"`
+	Name     string    `json:"name"`
+	Started  time.Time `json:"started"`
+	Age      float64   `json:"age_seconds"`
+	Canceled bool      `json:"canceled,omitempty"`
 }
 
 func (d *Door) tasks(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +45,7 @@ func (d *Door) tasks(w http.ResponseWriter, r *http.Request) {
 	p := page{Title: "Tasks", Columns: []string{"id", "parent", "age", "state", "name"}, Total: len(all)}
 	rows := make([]taskRow, 0, len(shown))
 	for _, t := range shown {
-		rows = append(rows, taskRow(t))
+		rows = append(rows, taskRow{ID: t.ID, Parent: t.Parent, Name: t.Name, Started: t.Started, Age: t.Age.Seconds(), Canceled: t.Canceled})
 		state := "running"
 		if t.Canceled {
 			state = "canceled"

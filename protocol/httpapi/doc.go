@@ -10,7 +10,8 @@
 //	/debug/pprof/       Go's profiles, only with Options.PProf
 //
 // The debug pages are HTML for a browser, JSON with ?format=json or an Accept
-// header that asks for it, and a plain table otherwise, for curl.
+// header that asks for it, and a plain table otherwise, for curl. In JSON,
+// durations are seconds, with a fraction.
 //
 // # Who may see what
 //
