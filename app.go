@@ -66,7 +66,10 @@ func (a *App) build() error {
 	if a.auth, err = auth.New(o.Auth, auth.Options{Logger: o.Logger, Now: o.Clock}); err != nil {
 		return fmt.Errorf("the section auth of the configuration is not usable: %w", err)
 	}
-	if a.engine, err = engine.New(engine.Options{Driver: o.Driver, Limits: o.Limits, Logger: o.Logger}); err != nil {
+	a.engine, err = engine.New(engine.Options{
+		Driver: o.Driver, Limits: o.Limits, Logger: o.Logger, Context: task.WithRegistry(context.Background(), &a.tasks),
+	})
+	if err != nil {
 		return err
 	}
 	a.resp, err = resp.New(resp.Options{

@@ -16,6 +16,7 @@ import (
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/resp"
+	"github.com/spate-io/spate/task"
 	"go.uber.org/goleak"
 )
 
@@ -354,4 +355,43 @@ func TestPromiseIsolation(t *testing.T) {
 		close(release)
 		stop()
 	}
+}
+
+// A task that a handler spawns under its context is in the list of tasks for as long as it runs.
+func TestTasksOfHandlers(t *testing.T) {
+	release := make(chan struct{})
+	o := quiet()
+	o.Commands = []resp.Command{{Name: "MEASURE", Arity: 1, Run: func(ctx context.Context, _ *resp.Request) error {
+		var s task.Scope
+		s.Go(ctx, "measuring the hall", func(context.Context) error {
+			<-release
+			return nil
+		})
+		return s.Wait()
+	}}}
+	app := spate.New(o)
+	redis, web := listen(t, app, "resp://127.0.0.1:0"), listen(t, app, "http://127.0.0.1:0")
+	run(t, app)
+	c := dial(t, redis)
+	if _, err := io.WriteString(c, "MEASURE\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	tasksWith := func(want bool) {
+		t.Helper()
+		for start := time.Now(); ; {
+			_, body := get(t, web, "/debug/tasks")
+			if strings.Contains(body, "measuring the hall") == want {
+				return
+			}
+			if time.Since(start) > patience {
+				t.Fatalf("the task of the handler is listed: %v, want %v:\n%s", !want, want, body)
+			}
+		}
+	}
+	tasksWith(true)
+	close(release)
+	if answer, err := bufio.NewReader(c).ReadString('\n'); err != nil || answer != "+OK\r\n" {
+		t.Errorf("%q, %v", answer, err)
+	}
+	tasksWith(false)
 }

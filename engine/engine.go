@@ -23,6 +23,10 @@ type Options struct {
 	Limits Limits
 	// Logger takes the log. Default: slog.Default().
 	Logger *slog.Logger
+	// Context is the parent of every connection's context, for the values in it.
+	// Default: context.Background(). Danger: when it ends, handlers are told to
+	// give up, but no connection closes; that is what Shutdown is for.
+	Context context.Context
 }
 
 // An Engine accepts connections and runs the sessions of their protocols.
@@ -61,8 +65,11 @@ func New(o Options) (*Engine, error) {
 	if o.Driver == "" {
 		o.Driver = defaultDriver
 	}
+	if o.Context == nil {
+		o.Context = context.Background()
+	}
 	limits := o.Limits.withDefaults()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(o.Context)
 	e := &Engine{
 		log: o.Logger, limits: limits, opts: o, ctx: ctx, cancel: cancel,
 		handshakes: make(chan struct{}, min(limits.Handshakes, 1<<20)),
