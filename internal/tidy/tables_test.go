@@ -21,6 +21,8 @@ var layers = []layer{
 	{dir: "device"},
 	{dir: "flow"},
 	{dir: "bus"},
+	{dir: "consumer"},
+	{dir: "stream"},
 	{dir: "auth"},
 	{dir: "store/natsstore", onlyFrom: []string{"cmd", "server"}},
 	{dir: "store/pebblestore", onlyFrom: []string{"cmd", "server", "."}},
@@ -51,9 +53,10 @@ var outside = []outsider{
 	{prefix: "github.com/spf13/cobra", dirs: []string{"cmd"}, why: "the command line belongs to the binary"},
 	{prefix: "go.opentelemetry.io/otel/sdk", dirs: []string{"cmd"}, why: "packages use the tracing API; the SDK is the binary's choice"},
 	{prefix: "go.opentelemetry.io/otel/exporters", dirs: []string{"cmd"}, why: "packages use the tracing API; the SDK is the binary's choice"},
+	{prefix: "github.com/cockroachdb/pebble", dirs: []string{"store/pebblestore"}, why: "nothing else knows what the embedded store is made of"},
 	{prefix: "go.uber.org/goleak", dirs: []string{"spatetest"}, why: "it is for tests"},
 	{prefix: "github.com/rogpeppe/go-internal", why: "it is for tests"},
-	{prefix: "unsafe", dirs: []string{"engine", "event", "bus", "protocol/resp", "internal/load"}, why: "only what a profile showed to matter uses it"},
+	{prefix: "unsafe", dirs: []string{"engine", "store/pebblestore", "event", "bus", "protocol/resp", "internal/load"}, why: "only what a profile showed to matter uses it"},
 	{prefix: "testing", dirs: []string{"spatetest", "store/storetest"}, why: "it is for tests"},
 }
 

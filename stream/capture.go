@@ -1,0 +1,53 @@
+package stream
+
+import (
+	"fmt"
+
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+)
+
+// Captures tells whether a stream captures a subject. It does not allocate.
+func (l *Log) Captures(subject string) bool {
+	found := false
+	l.capture.Match(subject, func(*Stream) bool {
+		found = true
+		return false
+	})
+	return found
+}
+
+// Capturing returns the streams that capture a subject, each once.
+func (l *Log) Capturing(subject string) []*Stream {
+	var all []*Stream
+	l.capture.Match(subject, func(s *Stream) bool {
+		for _, other := range all {
+			if other == s { // by another filter
+				return true
+			}
+		}
+		all = append(all, s)
+		return true
+	})
+	return all
+}
+
+// Add puts an event into a batch, once for each stream that captures it, and returns how many did and the strongest durability that
+// they ask for. The batch's own durability is left alone.
+func (l *Log) Add(b *store.Batch, e *event.Event) (captured int, d store.Durability, err error) {
+	d = store.None
+	streams := l.Capturing(e.Subject)
+	for _, s := range streams {
+		if most := s.config.MaxEventBytes; most > 0 && len(e.Data) > most {
+			return 0, d, fmt.Errorf("event on subject %q has %d bytes of data, stream %q takes at most %d: %w",
+				e.Subject, len(e.Data), s.config.Name, most, event.ErrTooLong)
+		}
+		b.Appends = append(b.Appends, s.append(e))
+		d = min(d, s.durability)
+	}
+	return len(streams), d, nil
+}
+
+func (s *Stream) append(e *event.Event) store.Append {
+	return store.Append{Partition: s.Partition(e), Event: e, Dedupe: s.dedupe()}
+}

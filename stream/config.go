@@ -1,0 +1,177 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+)
+
+// Config describes a stream. In JSON, durations are texts such as "36h" and absent means the default.
+type Config struct {
+	// Name identifies the stream: 1 to 255 letters, digits, and any of "._:-/" and others that are visible, without spaces.
+	Name string `json:"name"`
+	// Subjects are the filters of what it captures. At least one.
+	Subjects []string `json:"subjects"`
+	// Partitions is the number of logs that it is spread over. Default [DefaultPartitions]. It cannot be changed.
+	Partitions int `json:"partitions,omitempty"`
+	// Key says what the order is kept by for events that have no key of their own: "subject" (the default), "level:2" for the second level
+	// of the subject, "header:NAME" for a header. An event without such a level or header goes by its subject.
+	Key string `json:"key,omitempty"`
+	// MaxAge is how long records are kept. Default: for ever.
+	MaxAge Duration `json:"max_age,omitzero"`
+	// MaxBytes is how many bytes a partition keeps. Default: no limit.
+	MaxBytes int64 `json:"max_bytes,omitempty"`
+	// MaxEvents is how many records a partition keeps. Default: no limit.
+	MaxEvents int64 `json:"max_events,omitempty"`
+	// MaxEventBytes is the size of the largest event that it takes. Default: what the server takes at all.
+	MaxEventBytes int `json:"max_event_bytes,omitempty"`
+	// Dedupe is how long an event's ID is remembered: a second event with that ID is acknowledged and left out. Default: none is.
+	Dedupe Duration `json:"dedupe,omitzero"`
+	// Durability is "fsync" (the default: what is acknowledged is on disk), "interval" (a loss of power loses the last second) or
+	// "none" (it loses what the system had not written by itself).
+	Durability string `json:"durability,omitempty"`
+}
+
+// Duration is a time.Duration that is written as text, "1h30m".
+type Duration time.Duration
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no duration: write it as in \"90s\" or \"36h\"", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Defaults and bounds.
+const (
+	DefaultPartitions = 8
+	MaxPartitions     = 1024
+	MaxName           = 255
+	MaxSubjects       = 256
+	MaxStreams        = 100_000
+)
+
+var durabilities = map[string]store.Durability{"": store.Fsync, "fsync": store.Fsync, "interval": store.Interval, "none": store.None}
+
+// ErrConfig means that a configuration cannot be used as it is.
+var ErrConfig = errors.New("the configuration of the stream is not usable")
+
+// withDefaults returns c as it is stored and shown.
+func (c Config) withDefaults() Config {
+	if c.Partitions == 0 {
+		c.Partitions = DefaultPartitions
+	}
+	if c.Key == "" {
+		c.Key = "subject"
+	}
+	if c.Durability == "" {
+		c.Durability = "fsync"
+	}
+	return c
+}
+
+// Validate reports everything that is wrong with a configuration.
+func (c Config) Validate(limits event.Limits) error {
+	var errs []error
+	wrong := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	wrong(!validName(c.Name), "the name %.80q must have 1 to %d visible characters and no space", c.Name, MaxName)
+	wrong(len(c.Subjects) == 0, "subjects must name at least one filter of what to capture, such as \"orders/#\"")
+	wrong(len(c.Subjects) > MaxSubjects, "%d subjects are more than %d", len(c.Subjects), MaxSubjects)
+	for _, s := range c.Subjects {
+		_, err := event.ParseFilter(s, limits)
+		wrong(err != nil, "subjects: %w", err)
+	}
+	wrong(c.Partitions < 0 || c.Partitions > MaxPartitions, "partitions must be 1 to %d, not %d", MaxPartitions, c.Partitions)
+	wrong(c.MaxAge < 0 || c.MaxBytes < 0 || c.MaxEvents < 0 || c.MaxEventBytes < 0 || c.Dedupe < 0, "limits must not be negative")
+	_, known := durabilities[c.Durability]
+	wrong(!known, "durability must be fsync, interval or none, not %q", c.Durability)
+	_, err := parseKey(c.Key)
+	wrong(err != nil, "%w", err)
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrConfig, errors.Join(errs...))
+}
+
+func validName(name string) bool {
+	if name == "" || len(name) > MaxName {
+		return false
+	}
+	for i := range len(name) {
+		if name[i] <= ' ' || name[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// keyRule finds the key of events that have none.
+type keyRule struct {
+	level  int
+	header string
+}
+
+func parseKey(text string) (keyRule, error) {
+	kind, arg, _ := strings.Cut(text, ":")
+	switch kind {
+	case "", "subject":
+		if arg == "" {
+			return keyRule{}, nil
+		}
+	case "level":
+		if n, err := strconv.Atoi(arg); err == nil && n > 0 {
+			return keyRule{level: n}, nil
+		}
+	case "header":
+		if arg != "" {
+			return keyRule{header: arg}, nil
+		}
+	}
+	return keyRule{}, fmt.Errorf("key must be subject, level:N (from 1) or header:NAME, not %q", text)
+}
+
+// of returns the key of an event.
+func (k keyRule) of(e *event.Event) string {
+	if e.Key != "" {
+		return e.Key
+	}
+	if k.header != "" {
+		if v := e.Header(k.header); v != "" {
+			return v
+		}
+	}
+	rest, more := e.Subject, k.level > 0
+	for n := k.level; more; n-- {
+		var level string
+		level, rest, more = strings.Cut(rest, "/")
+		if n == 1 {
+			return level
+		}
+	}
+	return e.Subject
+}
+
+// spread returns which of n partitions a key belongs to. It is FNV-1a, which must stay: what is stored was spread by it.
+func spread(key string, n int) int {
+	h := uint64(14695981039346656037)
+	for i := range len(key) {
+		h = (h ^ uint64(key[i])) * 1099511628211
+	}
+	h ^= h >> 32 // the high bits are mixed better than the low ones
+	return int(h % uint64(n))
+}

@@ -1,0 +1,288 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+)
+
+// Options configures a [Log]. The zero value is good.
+type Options struct {
+	// Logger is told what is created, removed, and stored with less than fsync. Default: nobody is.
+	Logger *slog.Logger
+	// Clock tells the time for retention. Default time.Now.
+	Clock func() time.Time
+	// Limits bounds events and filters. Default: the constants of package event.
+	Limits event.Limits
+	// Retain is how often retention is applied. Default [DefaultRetain].
+	Retain time.Duration
+}
+
+// DefaultRetain is how often records beyond the limits are removed.
+const DefaultRetain = 5 * time.Second
+
+// Why a stream cannot be changed.
+var (
+	ErrNotFound = errors.New("there is no such stream")
+	ErrExists   = errors.New("there is another stream of that name")
+)
+
+// A Log is the streams of a store. Its methods are safe for concurrent use.
+type Log struct {
+	store store.Store
+	opts  Options
+
+	capture event.Trie[*Stream]
+
+	mu      sync.RWMutex // of streams, and held while one is changed
+	streams map[string]*Stream
+}
+
+// Stream is one stream as it was configured. A change makes another.
+type Stream struct {
+	config     Config
+	key        keyRule
+	durability store.Durability
+	filters    []event.Filter
+	revision   uint64
+}
+
+// Config returns how the stream is configured, with the defaults filled in.
+func (s *Stream) Config() Config {
+	c := s.config
+	c.Subjects = slices.Clone(c.Subjects)
+	return c
+}
+
+// Partition returns the partition of an event.
+func (s *Stream) Partition(e *event.Event) store.Partition {
+	return store.Partition{Stream: s.config.Name, Number: spread(s.key.of(e), s.config.Partitions)}
+}
+
+// configKey is the state that holds a stream's configuration.
+func configKey(name string) string { return configPrefix + name }
+
+const configPrefix = "stream/config/"
+
+// Open reads what streams the store has.
+func Open(ctx context.Context, s store.Store, o Options) (*Log, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Retain <= 0 {
+		o.Retain = DefaultRetain
+	}
+	l := &Log{store: s, opts: o, streams: map[string]*Stream{}}
+	for after, more := "", true; more; {
+		const page = 1000
+		entries, err := s.Scan(ctx, configPrefix, after, page)
+		if err != nil {
+			return nil, fmt.Errorf("reading the streams: %w", err)
+		}
+		for _, e := range entries {
+			if err := l.load(e); err != nil {
+				return nil, err
+			}
+			after = e.Key
+		}
+		more = len(entries) == page
+	}
+	return l, nil
+}
+
+// load enters a stream that was stored.
+func (l *Log) load(e store.Entry) error {
+	var c Config
+	err := json.Unmarshal(e.Data, &c)
+	var st *Stream
+	if err == nil {
+		st, err = l.parse(c)
+	}
+	if err != nil {
+		return fmt.Errorf("the stored configuration %q: %w", e.Key, err)
+	}
+	st.revision = e.Revision
+	l.enter(st)
+	return nil
+}
+
+// parse checks a configuration.
+func (l *Log) parse(c Config) (*Stream, error) {
+	c = c.withDefaults()
+	if err := c.Validate(l.opts.Limits); err != nil {
+		return nil, err
+	}
+	s := &Stream{config: c, durability: durabilities[c.Durability]}
+	s.key, _ = parseKey(c.Key)
+	for _, text := range c.Subjects {
+		f, err := event.ParseFilter(text, l.opts.Limits)
+		if err != nil {
+			return nil, err
+		}
+		s.filters = append(s.filters, f)
+	}
+	return s, nil
+}
+
+// enter makes a stream capture. Called with the lock held, or before anybody else knows the log.
+func (l *Log) enter(s *Stream) {
+	l.streams[s.config.Name] = s
+	for _, f := range s.filters {
+		l.capture.Add(f, s)
+	}
+	if s.durability != store.Fsync {
+		l.opts.Logger.Warn("a stream does not wait for the disk: what it acknowledges may be lost",
+			"stream", s.config.Name, "durability", s.config.Durability, "lost", losses[s.durability])
+	}
+}
+
+var losses = map[store.Durability]string{
+	store.Interval: "the last second, when the power fails",
+	store.None:     "what the system has not written yet, when the power fails or the machine stops",
+}
+
+func (l *Log) leave(s *Stream) {
+	delete(l.streams, s.config.Name)
+	for _, f := range s.filters {
+		l.capture.Remove(f, s)
+	}
+}
+
+// Create makes a stream. One that exists with the same configuration is fine; with another it is [ErrExists].
+func (l *Log) Create(ctx context.Context, c Config) (*Stream, error) {
+	s, err := l.parse(c)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old := l.streams[s.config.Name]; old != nil {
+		if sameConfig(old.config, s.config) {
+			return old, nil
+		}
+		return nil, fmt.Errorf("creating the stream %q: %w: update it, or remove it first", s.config.Name, ErrExists)
+	}
+	if len(l.streams) >= MaxStreams {
+		return nil, fmt.Errorf("creating the stream %q: there are %d already: %w", s.config.Name, MaxStreams, ErrConfig)
+	}
+	if err := l.save(ctx, s, 0); err != nil {
+		return nil, err
+	}
+	l.enter(s)
+	l.opts.Logger.Info("stream created", "stream", s.config.Name, "subjects", s.config.Subjects, "partitions", s.config.Partitions)
+	return s, nil
+}
+
+// Update changes a stream. Everything but the name, the partitions and the key can be changed.
+func (l *Log) Update(ctx context.Context, c Config) (*Stream, error) {
+	s, err := l.parse(c)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := l.streams[s.config.Name]
+	switch {
+	case old == nil:
+		return nil, notFound(c.Name)
+	case sameConfig(old.config, s.config):
+		return old, nil
+	case old.config.Partitions != s.config.Partitions || old.config.Key != s.config.Key:
+		return nil, fmt.Errorf("%w: %q has %d partitions by %s, which cannot be changed, since the order of each key would be lost: make another stream",
+			ErrConfig, c.Name, old.config.Partitions, old.config.Key)
+	}
+	if err := l.save(ctx, s, old.revision); err != nil {
+		return nil, err
+	}
+	l.leave(old)
+	l.enter(s)
+	l.opts.Logger.Info("stream changed", "stream", s.config.Name)
+	return s, nil
+}
+
+func sameConfig(a, b Config) bool {
+	same := slices.Equal(a.Subjects, b.Subjects)
+	a.Subjects, b.Subjects = nil, nil
+	x, _ := json.Marshal(a)
+	y, _ := json.Marshal(b)
+	return same && string(x) == string(y)
+}
+
+// save stores the configuration, if nobody else has meanwhile.
+func (l *Log) save(ctx context.Context, s *Stream, was uint64) error {
+	data, err := json.Marshal(s.config)
+	if err != nil {
+		return err
+	}
+	key := configKey(s.config.Name)
+	b := &store.Batch{Requires: []store.Require{{Key: key, Revision: was}}, Puts: []store.Put{{Key: key, Data: data}}}
+	if err := store.Commit(ctx, l.store, b); err != nil {
+		return fmt.Errorf("storing the configuration of stream %q: %w", s.config.Name, err)
+	}
+	v, err := l.store.Get(ctx, key)
+	if err != nil {
+		return fmt.Errorf("reading back the configuration of stream %q: %w", s.config.Name, err)
+	}
+	s.revision = v.Revision
+	return nil
+}
+
+// Remove removes a stream and all that it holds.
+func (l *Log) Remove(ctx context.Context, name string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.streams[name]
+	if s == nil {
+		return notFound(name)
+	}
+	b := &store.Batch{Deletes: []string{configKey(name)}, Drops: []string{name}}
+	if err := store.Commit(ctx, l.store, b); err != nil {
+		return fmt.Errorf("removing the stream %q: %w", name, err)
+	}
+	l.leave(s)
+	l.opts.Logger.Info("stream removed", "stream", name)
+	return nil
+}
+
+// Get returns a stream.
+func (l *Log) Get(name string) (*Stream, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if s := l.streams[name]; s != nil {
+		return s, nil
+	}
+	return nil, notFound(name)
+}
+
+func notFound(name string) error { return fmt.Errorf("%w: %.80q", ErrNotFound, name) }
+
+// List returns all streams, by name.
+func (l *Log) List() []*Stream {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	all := make([]*Stream, 0, len(l.streams))
+	for _, s := range l.streams {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b *Stream) int {
+		if a.config.Name < b.config.Name {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// Store returns the store.
+func (l *Log) Store() store.Store { return l.store }

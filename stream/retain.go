@@ -1,0 +1,119 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spate-io/spate/store"
+)
+
+func (s *Stream) dedupe() time.Duration { return time.Duration(s.config.Dedupe) }
+
+// Run applies retention until the context ends.
+func (l *Log) Run(ctx context.Context) error {
+	tick := time.NewTicker(l.opts.Retain)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := l.Retain(ctx); err != nil && ctx.Err() == nil {
+			l.opts.Logger.Error("records beyond the limits of a stream were not removed; it is tried again", "error", err)
+		}
+	}
+}
+
+// Retain removes now what is beyond the limits of each stream.
+func (l *Log) Retain(ctx context.Context) error {
+	var errs []error
+	for _, s := range l.List() {
+		for n := range s.config.Partitions {
+			p := store.Partition{Stream: s.config.Name, Number: n}
+			if err := l.retain(ctx, s, p); err != nil {
+				errs = append(errs, fmt.Errorf("stream %q, partition %d: %w", p.Stream, p.Number, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// retain trims one partition to what its limits allow.
+func (l *Log) retain(ctx context.Context, s *Stream, p store.Partition) error {
+	c := &s.config
+	if c.MaxAge == 0 && c.MaxBytes == 0 && c.MaxEvents == 0 {
+		return nil
+	}
+	b, err := l.store.Bounds(ctx, p)
+	if err != nil || b.Count == 0 {
+		return err
+	}
+	first := b.First
+	if c.MaxAge > 0 {
+		at, err := l.store.Find(ctx, p, l.opts.Clock().Add(-time.Duration(c.MaxAge)))
+		if err != nil {
+			return err
+		}
+		first = max(first, at)
+	}
+	events, bytes := int64(0), int64(0)
+	if c.MaxEvents > 0 {
+		events = int64(b.Count) - c.MaxEvents
+	}
+	if c.MaxBytes > 0 {
+		bytes = int64(b.Bytes) - c.MaxBytes
+	}
+	at, err := l.skip(ctx, store.Position{Partition: p, Offset: b.First}, events, bytes, b)
+	if err != nil {
+		return err
+	}
+	if first = max(first, at); first == b.First {
+		return nil
+	}
+	return store.Commit(ctx, l.store, &store.Batch{Trims: []store.Position{{Partition: p, Offset: first}}})
+}
+
+// skip returns the offset after as many records, and after as many bytes, as are too many.
+func (l *Log) skip(ctx context.Context, at store.Position, events, bytes int64, b store.Bounds) (uint64, error) {
+	if bytes <= 0 && b.Count == b.Next-b.First { // no gaps to count
+		return at.Offset + uint64(max(0, events)), nil
+	}
+	for events > 0 || bytes > 0 {
+		records, err := l.store.Read(ctx, at, store.ReadOptions{OnCorrupt: func(*store.CorruptError) { events-- }})
+		if err != nil || len(records) == 0 {
+			return at.Offset, err
+		}
+		for _, r := range records {
+			if events <= 0 && bytes <= 0 {
+				return r.Offset, nil
+			}
+			events--
+			bytes -= int64(r.Event.Size())
+			at.Offset = r.Offset + 1
+		}
+	}
+	return at.Offset, nil
+}
+
+// Trim removes the records of a stream before an offset of one partition.
+func (l *Log) Trim(ctx context.Context, at store.Position) error {
+	if _, err := l.partition(at.Partition); err != nil {
+		return err
+	}
+	return store.Commit(ctx, l.store, &store.Batch{Trims: []store.Position{at}})
+}
+
+// partition checks that there is such a partition.
+func (l *Log) partition(p store.Partition) (*Stream, error) {
+	s, err := l.Get(p.Stream)
+	if err != nil {
+		return nil, err
+	}
+	if p.Number < 0 || p.Number >= s.config.Partitions {
+		return nil, fmt.Errorf("%w: %q has partitions 0 to %d, not %d", ErrNotFound, p.Stream, s.config.Partitions-1, p.Number)
+	}
+	return s, nil
+}
