@@ -116,7 +116,7 @@ func TestReloadCertificate(t *testing.T) {
 	}
 	certificate(t, dir)
 	n.signal(syscall.SIGHUP)
-	n.wait(&n.err, `"certificates":1`)
+	n.wait(&n.err, `"certificates":["`+cert)
 	if err := old.Ping(t.Context()).Err(); err != nil {
 		t.Errorf("a connection from before: %v", err)
 	}
