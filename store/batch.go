@@ -6,8 +6,9 @@ import (
 	"github.com/spate-io/spate/event"
 )
 
-// A Batch is a set of changes that is committed wholly or not at all. The order of its parts does not matter, but for Appends: records of one
-// partition keep the order that they have there. No key and no cursor may be in it twice.
+// A Batch is a set of changes that is committed wholly or not at all. Preconditions look at what was there before the batch. Then Drops take effect, then
+// Removes and Trims, then Appends: what a batch appends is not removed by it. Records of one
+// partition keep the order that they have in Appends. No key and no cursor may be in it twice.
 type Batch struct {
 	// Requires are preconditions: the batch fails with [ErrConflict] unless all of them hold.
 	Requires []Require
@@ -34,6 +35,7 @@ type Append struct {
 	Partition
 	Event *event.Event
 	// Dedupe, if it is not 0, leaves the record out when the stream holds one with the same event ID in any partition, appended not longer ago than this.
+	// An event without an ID repeats nothing.
 	Dedupe time.Duration
 
 	// What the store answers, before it calls done.

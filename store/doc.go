@@ -33,8 +33,10 @@
 // # Blocking and ownership
 //
 // Submit waits only while more than [Limits].Pending bytes wait to be committed. The done function is called from the goroutine
-// that commits, so it must not block, and must not call Submit. A batch and all that it points to belongs to the
-// store until done is called. What Read, Get and Scan return is shared with others and must not be changed.
+// that commits, so it must not block, and must not call Submit. Once the store is closed and all that was submitted before is answered, Submit calls done itself, so
+// do not call Submit with a lock that done takes. A batch and all that it points to belongs to the
+// store until done is called; afterwards it is the caller's again, and the store has its own copy. What Read, Get and Scan return is shared with others and
+// must not be changed. Times come back as the same instant in UTC.
 //
 // # Not promised
 //
