@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/stream"
 )
 
 // Options configures a [Bus]. The zero value is good.
@@ -20,14 +21,20 @@ type Options struct {
 	Clock func() time.Time
 	// Logger is told about subscribers that panic. Default: nobody is, they are only counted.
 	Logger *slog.Logger
+	// Log is the streams that capture what is published. Default: there are none, and nothing is stored.
+	Log *stream.Log
 }
 
-// Bus routes events to subscriptions. Its methods are safe for concurrent use. It has no goroutines and needs no closing.
+// Bus routes events to subscriptions. Its methods are safe for concurrent use. One with a [stream.Log] has a goroutine while
+// there is something to deliver, for which [Bus.Wait] waits; one without has none.
 type Bus struct {
 	limits Limits
 	clock  func() time.Time
 	log    *slog.Logger
 	ids    event.Generator
+
+	streams *stream.Log // nil if nothing is stored
+	stored  delivery
 
 	filters  event.Trie[*Subscription]
 	plain    event.Trie[*Subscription] // globs without special characters, by what they match
@@ -44,8 +51,9 @@ type Bus struct {
 
 // New returns a bus.
 func New(options Options) *Bus {
-	b := &Bus{limits: options.Limits.withDefaults(), clock: options.Clock, log: options.Logger}
+	b := &Bus{limits: options.Limits.withDefaults(), clock: options.Clock, log: options.Logger, streams: options.Log}
 	b.ids.Clock = options.Clock
+	b.stored.bus = b
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
@@ -53,9 +61,9 @@ func New(options Options) *Bus {
 	return b
 }
 
-// Publish routes an event and returns how many subscriptions accepted it. It sets the ID and the time if they are
+// PublishLive routes an event to subscriptions, without storing it, and returns how many accepted it. It sets the ID and the time if they are
 // zero. From here on nobody may change the event, its headers or its data: subscribers may keep it.
-func (b *Bus) Publish(e *event.Event) (receivers int, err error) {
+func (b *Bus) PublishLive(e *event.Event) (receivers int, err error) {
 	if err := e.Validate(b.limits.Event); err != nil {
 		return 0, err
 	}
@@ -64,7 +72,7 @@ func (b *Bus) Publish(e *event.Event) (receivers int, err error) {
 	return f.run(e.Subject), nil
 }
 
-// PublishBytes is [Bus.Publish] for a subject and a payload in buffers, which it borrows until it returns. With nobody
+// PublishBytes is [Bus.PublishLive] for a subject and a payload in buffers, which it borrows until it returns. With nobody
 // subscribed it does not allocate.
 func (b *Bus) PublishBytes(subject, data []byte) (receivers int, err error) {
 	if err := event.ValidateSubjectBytes(subject, b.limits.Event); err != nil {

@@ -119,7 +119,7 @@ func TestPublishRefuses(t *testing.T) {
 		if _, err := b.PublishBytes([]byte(subject), nil); !errors.Is(err, want) {
 			t.Errorf("PublishBytes(%q) = %v, want %v", subject, err, want)
 		}
-		if _, err := b.Publish(&event.Event{Subject: subject}); !errors.Is(err, want) {
+		if _, err := b.PublishLive(&event.Event{Subject: subject}); !errors.Is(err, want) {
 			t.Errorf("Publish(%q) = %v, want %v", subject, err, want)
 		}
 	}
@@ -354,7 +354,7 @@ func TestKeepIsOneCopy(t *testing.T) {
 		t.Errorf("kept %+v and %+v", kept[0], kept[1])
 	}
 	mine := &event.Event{Subject: "a", Key: "k"}
-	if _, err := b.Publish(mine); err != nil || kept[2] != mine || mine.ID.Compare(e.ID) <= 0 {
+	if _, err := b.PublishLive(mine); err != nil || kept[2] != mine || mine.ID.Compare(e.ID) <= 0 {
 		t.Errorf("Publish: %v, kept %+v", err, kept[2])
 	}
 }

@@ -14,7 +14,7 @@ func ExampleBus_NewQueue() {
 	if err != nil {
 		panic(err)
 	}
-	receivers, _ := b.Publish(&event.Event{Subject: "sensors/hall/temperature", Data: []byte("21.5")})
+	receivers, _ := b.PublishLive(&event.Event{Subject: "sensors/hall/temperature", Data: []byte("21.5")})
 	fmt.Println(receivers, "receiver")
 	q.Close()
 

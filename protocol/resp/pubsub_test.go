@@ -294,7 +294,7 @@ func TestSharedBus(t *testing.T) {
 	s := serve(t, "", resp.Options{Bus: b}, engine.Limits{})
 	c := s.dial()
 	c.ask("SUBSCRIBE a")
-	if n, err := b.Publish(&event.Event{Subject: "a", Data: []byte("x")}); n != 1 || err != nil {
+	if n, err := b.PublishLive(&event.Event{Subject: "a", Data: []byte("x")}); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	c.wantReply(message('*', "a", "x"))

@@ -1,0 +1,189 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+	"github.com/spate-io/spate/stream"
+)
+
+// Streams returns the streams that capture what is published, or nil.
+func (b *Bus) Streams() *stream.Log { return b.streams }
+
+// Captured tells whether a stream captures a subject, so that publishing to it waits for the disk. It does not allocate.
+func (b *Bus) Captured(subject []byte) bool {
+	return b.streams != nil && b.streams.Captures(view(subject))
+}
+
+// Publish publishes an event: it is stored in the streams that capture its subject, if there are any, and then delivered to
+// the subscriptions. It returns once it is stored and delivered, with the number of subscriptions that accepted it. It sets the ID and the time if they are zero. From
+// here on nobody may change the event. When the context ends first, the event may be published nevertheless.
+func (b *Bus) Publish(ctx context.Context, e *event.Event) (receivers int, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	done := make(chan struct{})
+	var n int
+	b.Submit([]*event.Event{e}, func(receivers int, failed error) {
+		n, err = receivers, failed
+		close(done)
+	})
+	select {
+	case <-done:
+		return n, err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// Submit publishes events without waiting for the disk, unless too many wait for it. All of them are stored in one commit, or
+// none is. Done is called once, with the number of subscriptions that accepted them in all: before Submit returns if no stream captures any of
+// the events, and else from the goroutine that delivers, in the order in which the events were stored. It must not
+// block.
+func (b *Bus) Submit(events []*event.Event, done func(receivers int, err error)) {
+	batch := &store.Batch{}
+	strongest := store.None
+	for _, e := range events {
+		if err := e.Validate(b.limits.Event); err != nil {
+			done(0, err)
+			return
+		}
+		b.stamp(e)
+		if b.streams == nil {
+			continue
+		}
+		captured, durability, err := b.streams.Add(batch, e)
+		if err != nil {
+			done(0, err)
+			return
+		}
+		if captured > 0 {
+			strongest = min(strongest, durability)
+		}
+	}
+	if len(batch.Appends) == 0 {
+		done(b.deliverAll(events), nil)
+		return
+	}
+	batch.Durability = strongest
+	b.streams.Store().Submit(batch, func(err error) {
+		if err != nil {
+			err = fmt.Errorf("storing an event on subject %.80q: %w", events[0].Subject, err)
+		}
+		b.stored.push(stored{events: events, batch: batch, done: done, err: err})
+	})
+}
+
+// DeliverStored delivers events that were committed by somebody else, as a step of a consumer does, to the subscriptions, soon
+// and in order. It may be called from the store's goroutine.
+func (b *Bus) DeliverStored(events []*event.Event) {
+	b.stored.push(stored{events: events})
+}
+
+// Prepare checks an event that somebody else is going to commit, and sets what it lacks.
+func (b *Bus) Prepare(e *event.Event) error {
+	if err := e.Validate(b.limits.Event); err != nil {
+		return err
+	}
+	b.stamp(e)
+	return nil
+}
+
+// Wait waits until all events that were stored have been delivered.
+func (b *Bus) Wait() { b.stored.running.Wait() }
+
+func (b *Bus) deliverAll(events []*event.Event) (receivers int) {
+	for _, e := range events {
+		f := fanOut{bus: b, event: e}
+		receivers += f.run(e.Subject)
+	}
+	return receivers
+}
+
+// delivery hands stored events to the subscriptions, one after the other in the order of their commits, outside of the
+// goroutine that commits: a subscriber that is slow must not hold up the disk.
+type delivery struct {
+	bus     *Bus
+	running sync.WaitGroup
+
+	mu     sync.Mutex
+	queue  []stored
+	active bool
+}
+
+// stored is events that were committed, or were to be.
+type stored struct {
+	events []*event.Event
+	batch  *store.Batch // nil if nothing of it can be a duplicate
+	done   func(receivers int, err error)
+	err    error
+}
+
+// push queues what was stored. The queue is bounded by what the store lets wait, and by what the consumers have under way.
+func (d *delivery) push(s stored) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.queue = append(d.queue, s)
+	if !d.active {
+		d.active = true
+		d.running.Go(d.run)
+	}
+}
+
+// run delivers until the queue is empty.
+func (d *delivery) run() {
+	var todo, empty []stored
+	for {
+		d.mu.Lock()
+		todo, d.queue = d.queue, empty
+		d.active = len(todo) > 0
+		d.mu.Unlock()
+		if len(todo) == 0 {
+			return
+		}
+		for i := range todo {
+			d.deliver(&todo[i])
+		}
+		clear(todo)
+		empty = todo[:0]
+		if cap(todo) > maxKeptQueue {
+			empty = nil
+		}
+	}
+}
+
+// maxKeptQueue bounds what a burst leaves behind.
+const maxKeptQueue = 4096
+
+func (d *delivery) deliver(s *stored) {
+	receivers := 0
+	if s.err == nil {
+		receivers = d.bus.deliverAll(s.fresh())
+	}
+	if s.done != nil {
+		s.done(receivers, s.err)
+	}
+}
+
+// fresh returns the events without those that every stream already had.
+func (s *stored) fresh() []*event.Event {
+	if s.batch == nil || !slices.ContainsFunc(s.batch.Appends, func(a store.Append) bool { return a.Duplicate }) {
+		return s.events
+	}
+	kept := map[*event.Event]bool{}
+	for i := range s.batch.Appends {
+		a := &s.batch.Appends[i]
+		kept[a.Event] = kept[a.Event] || !a.Duplicate
+	}
+	var fresh []*event.Event
+	for _, e := range s.events {
+		if added, captured := kept[e]; added || !captured {
+			fresh = append(fresh, e)
+		}
+	}
+	return fresh
+}
