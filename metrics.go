@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/protocol/resp"
 )
 
 // newRegistry returns a registry with the build, and the counters of Go and of the process.
@@ -65,6 +66,8 @@ func (c *collector) resp(s sheet) {
 	s.count("resp_errors_total", "Requests that were answered with an error.", r.Errors)
 	s.count("resp_unknown_total", "Requests for a command that does not exist.", r.Unknown)
 	s.count("resp_denied_total", "Requests that were denied.", r.Denied)
+	s.latency("resp_request_seconds", "Time from when a request was taken up to when its reply was written; "+
+		"requests that arrived together count as the last of them.", r)
 }
 
 func (c *collector) bus(s sheet) {
@@ -124,6 +127,23 @@ func (s sheet) count(name, help string, value uint64, labels ...string) {
 
 func (s sheet) gauge(name, help string, value float64, labels ...string) {
 	s.write(prometheus.GaugeValue, name, help, value, labels)
+}
+
+// latency writes a histogram.
+func (s sheet) latency(name, help string, r resp.Stats) {
+	below, all := make(map[float64]uint64, len(r.Latency)), uint64(0)
+	for _, b := range r.Latency {
+		all += b.Count
+		if b.UpTo > 0 {
+			below[b.UpTo.Seconds()] = all
+		}
+	}
+	desc := prometheus.NewDesc("spate_"+name, help, nil, nil)
+	m, err := prometheus.NewConstHistogram(desc, all, r.Time.Seconds(), below)
+	if err != nil {
+		m = prometheus.NewInvalidMetric(desc, err) // /metrics reports it
+	}
+	s.out <- m
 }
 
 func (s sheet) write(kind prometheus.ValueType, name, help string, value float64, labels []string) {

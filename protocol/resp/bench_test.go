@@ -79,6 +79,17 @@ func BenchmarkPublishDelivered(b *testing.B) {
 	}
 }
 
+// BenchmarkLatency is what the histogram costs a batch of requests, however many they are.
+func BenchmarkLatency(b *testing.B) {
+	r := loose(b, Options{})
+	b.ReportAllocs()
+	for b.Loop() {
+		r.began = r.proto.uptime()
+		r.tally.commands, r.timed = 16, 0
+		r.answered()
+	}
+}
+
 // sink encodes what it gets.
 type sink struct{}
 

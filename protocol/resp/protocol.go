@@ -27,9 +27,11 @@ type Protocol struct {
 	clock    func() time.Time
 	version  string
 	started  time.Time
+	epoch    time.Time // for uptime
 
 	requests sync.Pool // of *Request
 	count    counters
+	latency  latency
 	long     atomic.Int64 // bytes of long replies, see longReplies
 }
 
@@ -42,7 +44,7 @@ func New(o Options) (*Protocol, error) {
 	}
 	p := &Protocol{
 		bus: o.Bus, auth: o.Auth, overflow: o.Overflow, limits: o.Limits,
-		log: o.Logger, clock: o.Clock, version: o.Version, started: o.Clock(),
+		log: o.Logger, clock: o.Clock, version: o.Version, started: o.Clock(), epoch: time.Now(),
 	}
 	if traces(o.Tracer) {
 		p.tracer = o.Tracer
@@ -74,14 +76,22 @@ type Stats struct {
 	Errors   uint64 // requests that were answered with an error, whatever the reason
 	Unknown  uint64 // of those, for a command that does not exist
 	Denied   uint64 // of those, for want of authentication or of a right
+	// Latency tells how long requests that were run took, from when the engine handed over what had arrived to when the
+	// reply was written. Requests that arrive together are answered together, and each counts as the whole: that is how
+	// long its sender has waited here. It includes a wait for a peer that does not read its replies, and what a request
+	// waits for those before it in a pipeline; it does not include the wait for a free worker or on the network.
+	Latency []Bucket
+	Time    time.Duration // the sum of all these times
 }
 
 // Stats returns the counters.
 func (p *Protocol) Stats() Stats {
-	return Stats{
+	s := Stats{
 		Commands: p.count.commands.Load(), Errors: p.count.errors.Load(),
 		Unknown: p.count.unknown.Load(), Denied: p.count.denied.Load(),
 	}
+	s.Latency, s.Time = p.latency.read()
+	return s
 }
 
 // builtVersion is the version of this module that the binary was built from.

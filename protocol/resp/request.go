@@ -27,6 +27,8 @@ type Request struct {
 	running bool // a command runs; true after it has panicked
 	limits  wire.Limits
 	tally   tally
+	began   time.Duration // when the batch did, as Protocol.uptime
+	timed   uint64        // commands of the tally that are in the histogram already
 }
 
 // tally is what a batch adds to the counters.
@@ -37,6 +39,7 @@ func (p *Protocol) begin(s *session, c *engine.Conn) *Request {
 	r := p.requests.Get().(*Request)
 	r.sess, r.conn = s, c
 	r.limits = p.wireLimits(c)
+	r.began = p.uptime()
 	return r
 }
 
@@ -57,6 +60,7 @@ func (r *Request) end() {
 		r.out = r.out[:r.mark]
 	}
 	_ = r.flush() // the engine knows already when the connection has broken
+	r.answered()
 	p := r.proto
 	p.count.commands.Add(r.tally.commands)
 	if r.tally.errors > 0 {
@@ -86,6 +90,7 @@ func (r *Request) flush() error {
 	}
 	_, err := r.conn.WriteThrough(r.out)
 	r.out, r.mark = r.out[:0], 0
+	r.answered()
 	return err
 }
 
