@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -54,7 +55,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"collector": collector, "traced": traced, "start": start, "signal": sendSignal, "finish": finish, "logged": logged, "ask": ask, "hold": hold,
+			"collector": collector, "traced": traced, "start": start, "signal": sendSignal, "finish": finish, "logged": logged, "ask": ask, "hold": hold, "clog": clog,
 		},
 	})
 }
@@ -261,6 +262,22 @@ func hold(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	_, err = c.Read(make([]byte, 1))
 	ts.Check(err)
+}
+
+// clog ADDR sends to an echo server without reading, until the server takes no more, and keeps the connection open until
+// the script ends.
+func clog(ts *testscript.TestScript, _ bool, args []string) {
+	c := connect(ts, args[0])
+	all(ts).held = append(all(ts).held, c)
+	chunk := make([]byte, 1<<20)
+	for {
+		ts.Check(c.SetWriteDeadline(time.Now().Add(time.Second)))
+		if _, err := c.Write(chunk); errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		} else if err != nil {
+			ts.Fatalf("sending to %s: %v", args[0], err)
+		}
+	}
 }
 
 func connect(ts *testscript.TestScript, addr string) net.Conn {
