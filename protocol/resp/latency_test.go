@@ -61,8 +61,8 @@ func TestLatency(t *testing.T) {
 			if total != test.total || total != stats.Commands || longer < test.slow || test.slow > 0 && longer > test.slow {
 				t.Errorf("%d requests, of which %d took 250 ms; want %d and %d: %+v", total, longer, test.total, test.slow, stats)
 			}
-			if min := time.Duration(test.slow) * slow; stats.Time < min {
-				t.Errorf("they took %v in all, want %v at least", stats.Time, min)
+			if least := time.Duration(test.slow) * slow; stats.Time < least {
+				t.Errorf("they took %v in all, want %v at least", stats.Time, least)
 			}
 		})
 	}
