@@ -64,7 +64,7 @@ func (s *Stream) Config() Config {
 
 // Partition returns the partition of an event.
 func (s *Stream) Partition(e *event.Event) store.Partition {
-	return store.Partition{Stream: s.config.Name, Number: spread(s.key.of(e), s.config.Partitions)}
+	return store.Partition{Stream: s.config.Name, Number: spread(s.Key(e), s.config.Partitions)}
 }
 
 // configKey is the state that holds a stream's configuration.
@@ -286,3 +286,6 @@ func (l *Log) List() []*Stream {
 
 // Store returns the store.
 func (l *Log) Store() store.Store { return l.store }
+
+// Key returns what the order of an event is kept by.
+func (s *Stream) Key(e *event.Event) string { return s.key.of(e) }

@@ -1,0 +1,122 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+)
+
+// Delivery is an event that is being handled. It belongs to the handler until that returns; what it keeps and publishes is
+// committed together with the place of the consumer, or not at all. Its methods are for one goroutine at a time.
+type Delivery struct {
+	store.Partition
+	store.Record
+	// Attempt counts from 1. It begins anew after a restart.
+	Attempt int
+
+	item *item
+}
+
+// ID identifies the event in every attempt, also after a crash: effects outside of Spate are made idempotent with it.
+func (d *Delivery) ID() event.ID { return d.Event.ID }
+
+// ErrStepTooLarge means that a handler wants to keep or publish more than one commit may hold.
+var ErrStepTooLarge = errors.New("the step publishes and keeps more than one commit may hold")
+
+// ErrStepOver means that a delivery was used after its handler had returned.
+var ErrStepOver = errors.New("the handler of this event has returned already")
+
+type contextKey struct{}
+
+// FromContext returns the delivery that a handler works on. For a [BatchHandler] it is the last of the batch.
+func FromContext(ctx context.Context) (*Delivery, bool) {
+	d, ok := ctx.Value(contextKey{}).(*Delivery)
+	return d, ok
+}
+
+// effects is what the handling of an item wants to commit.
+type effects struct {
+	events []*event.Event
+	writes []write
+	bytes  int
+	over   bool
+}
+
+// write is a change of a state.
+type write struct {
+	key     string
+	data    []byte
+	deleted bool
+}
+
+// Publish publishes an event with the step. From here on nobody may change it.
+func (d *Delivery) Publish(e *event.Event) error {
+	c := d.item.part.consumer
+	if err := c.set.opts.Prepare(e); err != nil {
+		return err
+	}
+	if err := d.grow(e.Size() + 64); err != nil {
+		return fmt.Errorf("publishing on %.80q: %w", e.Subject, err)
+	}
+	d.item.events = append(d.item.events, e)
+	return nil
+}
+
+// grow counts what the step holds.
+func (d *Delivery) grow(bytes int) error {
+	x, limits := &d.item.effects, d.item.part.consumer.stepLimits
+	if x.over {
+		return ErrStepOver
+	}
+	x.bytes += bytes
+	if x.bytes > limits.Bytes || 2*len(x.events)+len(x.writes) >= limits.Operations {
+		return ErrStepTooLarge
+	}
+	return nil
+}
+
+// Get returns the state of that name for the key of the event, or nil if there is none. It sees what the step, and those of the
+// key before it, have put. It must not be changed.
+func (d *Delivery) Get(ctx context.Context, name string) ([]byte, error) {
+	key := d.stateKey(name)
+	for i := len(d.item.writes) - 1; i >= 0; i-- {
+		if w := &d.item.writes[i]; w.key == key {
+			return w.data, nil
+		}
+	}
+	return d.item.part.state(ctx, key)
+}
+
+// Put sets the state of that name for the key of the event. Data must not be changed any more. Nil is a value: see Delete.
+func (d *Delivery) Put(name string, data []byte) error {
+	if data == nil {
+		data = []byte{}
+	}
+	return d.write(write{key: d.stateKey(name), data: data})
+}
+
+// Delete removes the state of that name for the key of the event.
+func (d *Delivery) Delete(name string) error {
+	return d.write(write{key: d.stateKey(name), deleted: true})
+}
+
+func (d *Delivery) write(w write) error {
+	if most := d.item.part.consumer.set.store().Limits().Key; len(w.key) > most {
+		return fmt.Errorf("the name and the key of a state have %d bytes together, %d are allowed: %w", len(w.key), most, event.ErrTooLong)
+	}
+	if err := d.grow(len(w.key) + len(w.data) + 64); err != nil {
+		return fmt.Errorf("keeping state: %w", err)
+	}
+	d.item.writes = append(d.item.writes, w)
+	return nil
+}
+
+// stateKey is unambiguous since the names of consumers and states have no NUL.
+func (d *Delivery) stateKey(name string) string {
+	return statePrefix(d.item.part.consumer.config.Name) + name + "\x00" + d.item.key
+}
+
+func statePrefix(consumer string) string { return "consumer/state/" + consumer + "\x00" }

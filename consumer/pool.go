@@ -1,0 +1,272 @@
+package consumer
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/spate-io/spate/task"
+)
+
+// A chain is the events of one key that are in memory. At most one worker has it at a time, which is what keeps their order. The
+// lock of the partition guards it.
+type chain struct {
+	part   *partition
+	name   string
+	items  []*item
+	queued bool // a worker has it, or will, or it waits for its next attempt
+	tries  int  // of the first item, or the first batch
+	single int  // items that are handled one by one after their batch has failed
+	due    time.Time
+}
+
+// chainTurn is how many calls a worker makes for one chain before others have their turn.
+const chainTurn = 64
+
+// pool is the workers of a consumer: as many goroutines as there are chains to work on, up to its concurrency. One that a
+// handler does not block takes one chain after the other, so that cheap handlers cost no goroutine each.
+type pool struct {
+	consumer *Consumer
+	working  sync.WaitGroup
+
+	mu      sync.Mutex
+	ready   []*chain
+	head    int
+	workers int
+	free    int // workers that will look for a chain before they run a handler
+}
+
+func (l *pool) push(c *chain) {
+	l.mu.Lock()
+	l.ready = append(l.ready, c)
+	l.mu.Unlock()
+}
+
+// wake makes sure that a worker comes for what is ready.
+func (l *pool) wake() {
+	l.mu.Lock()
+	l.wakeLocked()
+	l.mu.Unlock()
+}
+
+func (l *pool) wakeLocked() {
+	if l.free == 0 && l.head < len(l.ready) && l.workers < l.consumer.config.Concurrency {
+		l.free++
+		l.workers++
+		l.working.Go(l.work)
+	}
+}
+
+// work is a worker.
+func (l *pool) work() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.head < len(l.ready) {
+		c := l.ready[l.head]
+		l.ready[l.head] = nil
+		if l.head++; l.head == len(l.ready) {
+			l.ready, l.head = l.ready[:0], 0
+		}
+		l.free--
+		l.wakeLocked()
+		l.mu.Unlock()
+		again := c.run(l.consumer.hard)
+		l.mu.Lock()
+		l.free++
+		if again {
+			l.ready = append(l.ready, c)
+		}
+	}
+	l.free--
+	l.workers--
+}
+
+// run handles what the chain has, for its turn. It returns whether there is more to do at once.
+func (c *chain) run(ctx context.Context) (again bool) {
+	p := c.part
+	defer signal(p.wake)
+	for range chainTurn {
+		batch := c.next()
+		if batch == nil {
+			return false
+		}
+		err := c.call(ctx, batch)
+		if more := c.settle(ctx, batch, err); !more {
+			return false
+		}
+	}
+	return true
+}
+
+// next returns what is to be handled now, or nil when the worker is to let go of the chain.
+func (c *chain) next() []*item {
+	p := c.part
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(c.items) == 0 || p.stopping || p.err != nil {
+		c.queued = false
+		p.running--
+		if len(c.items) == 0 {
+			delete(p.keys, c.name)
+		}
+		return nil
+	}
+	n := 1
+	if p.consumer.batch != nil && c.single == 0 {
+		n = min(len(c.items), p.consumer.config.BatchSize)
+	}
+	c.tries++
+	batch := c.items[:n]
+	for _, it := range batch {
+		it.tries = c.tries
+		it.d.Attempt = c.tries
+		it.effects = effects{}
+	}
+	return batch
+}
+
+// call calls the handler.
+func (c *chain) call(ctx context.Context, batch []*item) error {
+	consumer := c.part.consumer
+	if t := consumer.config.Timeout; t > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t)
+		defer cancel()
+	}
+	last := batch[len(batch)-1]
+	ctx = context.WithValue(ctx, contextKey{}, &last.d)
+	err := task.Try(func() error {
+		if consumer.batch == nil {
+			return consumer.single(ctx, &last.d)
+		}
+		all := make([]*Delivery, len(batch))
+		for i, it := range batch {
+			all[i] = &it.d
+		}
+		return consumer.batch(ctx, all)
+	})
+	for _, it := range batch {
+		it.over = true
+	}
+	return err
+}
+
+// settle does what the error says, and returns whether the chain may go on at once.
+func (c *chain) settle(ctx context.Context, batch []*item, err error) (more bool) {
+	p, consumer := c.part, c.part.consumer
+	var after *retryAfter
+	var hopeless *dead
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case err == nil:
+		consumer.stats.handled.Add(uint64(len(batch)))
+	case errors.Is(err, Skip):
+		consumer.stats.skipped.Add(uint64(len(batch)))
+		forget(batch)
+	case ctx.Err() != nil: // the consumer stops: nothing is decided
+		c.tries--
+		return true
+	case errors.As(err, &after):
+		c.holdLocked(after.after, err)
+		return false
+	case errors.As(err, &hopeless) || consumer.config.Retry.Attempts > 0 && c.tries >= consumer.config.Retry.Attempts:
+		if len(batch) > 1 {
+			c.single, c.tries = len(batch), 0
+			return true
+		}
+		forget(batch)
+		consumer.stats.dead.Add(1)
+		batch[0].dead = consumer.letter(batch[0], err)
+		consumer.log.Error("an event became a dead letter", "stream", p.at.Stream, "partition", p.at.Number, "offset", batch[0].at,
+			"subject", batch[0].d.Event.Subject, "id", batch[0].d.Event.ID, "attempts", c.tries, "error", err)
+	default:
+		consumer.stats.retried.Add(1)
+		c.holdLocked(consumer.config.Retry.Delay(c.tries), err)
+		return false
+	}
+	c.finishLocked(batch)
+	return true
+}
+
+// forget drops what handlers wanted to commit.
+func forget(batch []*item) {
+	for _, it := range batch {
+		it.effects = effects{over: true}
+	}
+}
+
+// finishLocked takes handled items off the chain and leaves them to the next commit, as one.
+func (c *chain) finishLocked(batch []*item) {
+	p := c.part
+	first := batch[0]
+	if len(batch) > 1 {
+		first.rest = append([]*item(nil), batch[1:]...)
+	}
+	for _, it := range batch {
+		for _, w := range it.writes {
+			o := p.pending[w.key]
+			if o == nil {
+				o = &overlaid{}
+				p.pending[w.key] = o
+			}
+			o.data = w.data
+			o.refs++
+		}
+	}
+	c.items = c.items[len(batch):]
+	c.tries, c.single = 0, max(0, c.single-1)
+	p.finished = append(p.finished, first)
+	if len(p.finished) == 1 {
+		signal(p.wake)
+	}
+}
+
+// holdLocked has the chain wait for its next attempt.
+func (c *chain) holdLocked(d time.Duration, err error) {
+	p := c.part
+	p.consumer.log.Warn("a handler failed; it is called again", "stream", p.at.Stream, "partition", p.at.Number, "offset", c.items[0].at,
+		"subject", c.items[0].d.Event.Subject, "attempt", c.tries, "after", d, "error", err)
+	c.due = time.Now().Add(d)
+	heap.Push(&p.held, c)
+	p.running--
+}
+
+// releaseLocked gives the chains whose pause is over back to the pool, and returns how long the next one has to wait.
+func (p *partition) releaseLocked() time.Duration {
+	released := false
+	for len(p.held) > 0 {
+		c := p.held[0]
+		if left := time.Until(c.due); left > 0 {
+			if released {
+				p.consumer.pool.wake()
+			}
+			return left
+		}
+		heap.Pop(&p.held)
+		p.running++
+		p.consumer.pool.push(c)
+		released = true
+	}
+	if released {
+		p.consumer.pool.wake()
+	}
+	return never
+}
+
+// heldChains is a heap by when they are due.
+type heldChains []*chain
+
+func (h heldChains) Len() int           { return len(h) }
+func (h heldChains) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h heldChains) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *heldChains) Push(x any)        { *h = append(*h, x.(*chain)) }
+func (h *heldChains) Pop() any {
+	last := len(*h) - 1
+	c := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return c
+}

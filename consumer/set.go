@@ -1,0 +1,301 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+	"github.com/spate-io/spate/stream"
+	"github.com/spate-io/spate/task"
+)
+
+// Options configures a [Set].
+type Options struct {
+	// Log is the streams that the consumers read and write. Required.
+	Log *stream.Log
+	// Prepare checks an event that a handler publishes, and sets what it lacks. Required: it is the bus's.
+	Prepare func(*event.Event) error
+	// Deliver is told of the events of a step that was committed. It is called by the store's goroutine and must not block. Required: it is the bus's.
+	Deliver func([]*event.Event)
+	// Logger is told of handlers that fail and of dead letters. Default: nobody is.
+	Logger *slog.Logger
+	// Clock tells the time of dead letters. Default time.Now.
+	Clock func() time.Time
+	// Grace is how long handlers may go on after Run's context has ended, before theirs end. Default [DefaultGrace].
+	Grace time.Duration
+}
+
+// DefaultGrace is how long handlers are waited for.
+const DefaultGrace = 10 * time.Second
+
+// Why a consumer cannot be used.
+var (
+	ErrNotFound = errors.New("there is no such consumer")
+	ErrExists   = errors.New("there is a consumer of that name already")
+)
+
+// Set is the consumers of a process. Its methods are safe for concurrent use.
+type Set struct {
+	opts Options
+
+	mu      sync.Mutex
+	all     map[string]*Consumer
+	scope   *task.Scope     // not nil while Run runs
+	ctx     context.Context // of Run
+	hard    context.Context // of handlers
+	running bool
+	ended   bool
+}
+
+// Consumer is one consumer of this process.
+type Consumer struct {
+	set        *Set
+	config     Config
+	single     Handler
+	batch      BatchHandler // instead of single
+	stream     *stream.Stream
+	filter     event.Filter
+	stepLimits store.Limits // of one step: half of what a commit takes
+	log        *slog.Logger
+	stats      counters
+	hard       context.Context
+	pool       *pool
+
+	// Guarded by the lock of the set.
+	stop   context.CancelFunc // while it runs
+	over   chan struct{}      // closed when it no longer does
+	paused bool
+	err    error // why it does not run
+
+	mu    sync.Mutex
+	parts []*partition // while it runs
+}
+
+type counters struct {
+	handled, skipped, retried, dead, steps, missed, corrupt, full atomic.Uint64
+}
+
+// NewSet returns a set without consumers.
+func NewSet(o Options) *Set {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	o.Grace = orDefault(o.Grace, DefaultGrace)
+	return &Set{opts: o, all: map[string]*Consumer{}}
+}
+
+func (s *Set) store() store.Store { return s.opts.Log.Store() }
+
+// Handle has a handler process the events of a stream. It begins when Run does, or at once if that runs already.
+func (s *Set) Handle(c Config, h Handler) error { return s.add(&Consumer{config: c, single: h}) }
+
+// HandleBatch is Handle for several events at a time.
+func (s *Set) HandleBatch(c Config, h BatchHandler) error {
+	return s.add(&Consumer{config: c, batch: h})
+}
+
+func (s *Set) add(c *Consumer) (err error) {
+	if c.config, err = c.config.withDefaults(); err != nil {
+		return err
+	}
+	name := c.config.Name
+	if err := event.ValidateSubject(DeadSubject(name), event.Limits{}); err != nil {
+		return fmt.Errorf("the name of a consumer must be usable in a subject: %w", err)
+	}
+	if c.config.Filter != "" {
+		if c.filter, err = event.ParseFilter(c.config.Filter, event.Limits{}); err != nil {
+			return fmt.Errorf("consumer %q: %w", name, err)
+		}
+	}
+	if c.stream, err = s.opts.Log.Get(c.config.Stream); err != nil {
+		return fmt.Errorf("consumer %q: %w", name, err)
+	}
+	limits := s.store().Limits()
+	c.stepLimits = store.Limits{Bytes: limits.Bytes / 3, Operations: limits.Operations / 3}
+	c.set, c.log = s, s.opts.Logger.With("consumer", name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[name] != nil {
+		return fmt.Errorf("%w: %q", ErrExists, name)
+	}
+	s.all[name] = c
+	if s.running {
+		s.startLocked(c)
+	}
+	return nil
+}
+
+// Run runs the consumers until the context ends, and then waits for the handlers that are at work and for their commits. It may be called
+// once.
+func (s *Set) Run(ctx context.Context) error {
+	if err := s.reserve(ctx); err != nil {
+		return err
+	}
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	s.mu.Lock()
+	s.scope = &task.Scope{Policy: task.KeepGoing}
+	s.ctx, s.hard, s.running = ctx, hard, true
+	for _, c := range s.all {
+		s.startLocked(c)
+	}
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	s.running, s.ended = false, true
+	s.mu.Unlock()
+	grace := time.AfterFunc(s.opts.Grace, cancel)
+	defer grace.Stop()
+	return s.scope.Wait()
+}
+
+// startLocked begins to run a consumer, under the lock of the set.
+func (s *Set) startLocked(c *Consumer) {
+	ctx, stop := context.WithCancel(s.ctx)
+	over := make(chan struct{})
+	c.stop, c.over, c.hard = stop, over, s.hard
+	s.scope.Go(context.WithoutCancel(s.ctx), "consumer "+c.config.Name, func(context.Context) error {
+		defer close(over)
+		defer stop()
+		c.supervise(ctx)
+		return nil
+	})
+}
+
+// supervise runs the consumer again and again until the context ends.
+func (c *Consumer) supervise(ctx context.Context) {
+	again := task.Backoff{Initial: time.Second, Max: 30 * time.Second, Attempts: -1}
+	for n := 1; ctx.Err() == nil; n++ {
+		err := c.run(ctx)
+		if ctx.Err() != nil && err == nil {
+			return
+		}
+		c.set.mu.Lock()
+		c.err = err
+		c.set.mu.Unlock()
+		if err == nil { // paused
+			<-ctx.Done()
+			return
+		}
+		wait := again.Delay(n)
+		c.log.Error("a consumer stopped; it starts again from its last commit", "error", err, "after", wait)
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// run runs the consumer until the context ends, or it fails, or is paused.
+func (c *Consumer) run(ctx context.Context) error {
+	meta, err := c.set.enter(ctx, c)
+	if err != nil || meta.Paused {
+		c.set.mu.Lock()
+		c.paused = meta.Paused
+		c.set.mu.Unlock()
+		return err
+	}
+	c.pool = &pool{consumer: c}
+	parts := c.partitions()
+	c.mu.Lock()
+	c.parts = parts
+	c.mu.Unlock()
+	defer c.clear()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	scope := task.Scope{Policy: task.KeepGoing}
+	for _, p := range parts {
+		scope.Go(context.WithoutCancel(ctx), fmt.Sprintf("consumer %s, %s/%d", c.config.Name, p.at.Stream, p.at.Number), func(context.Context) error {
+			defer stop() // one that fails ends the others
+			return p.runUntil(ctx)
+		})
+	}
+	err = scope.Wait()
+	c.pool.working.Wait()
+	return err
+}
+
+func (c *Consumer) clear() {
+	c.mu.Lock()
+	c.parts = nil
+	c.mu.Unlock()
+}
+
+// partitions returns what the consumer reads: those of its stream, and what is redriven to it.
+func (c *Consumer) partitions() []*partition {
+	var parts []*partition
+	for n := range c.stream.Config().Partitions {
+		parts = append(parts, c.partition(store.Partition{Stream: c.config.Stream, Number: n}, c.filter, c.config.Filter == ""))
+	}
+	redriven, err := event.ParseFilter(redriveSubject(c.config.Name), event.Limits{})
+	if err != nil {
+		panic("consumer: a name that was accepted is no longer: " + err.Error())
+	}
+	p := c.partition(store.Partition{Stream: RedriveStream}, redriven, false)
+	p.redrive = true
+	return append(parts, p)
+}
+
+func (c *Consumer) partition(at store.Partition, filter event.Filter, all bool) *partition {
+	return &partition{
+		consumer: c, at: at, filter: filter, all: all,
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		keys: map[string]*chain{}, pending: map[string]*overlaid{},
+	}
+}
+
+// from is where the consumer begins a partition.
+func (c *Consumer) from(p *partition) stream.From {
+	if p.redrive {
+		return stream.Beginning
+	}
+	return c.config.From
+}
+
+// keyOf is what the order is kept by.
+func (c *Consumer) keyOf(e *event.Event) string { return c.stream.Key(e) }
+
+// stopAndDo stops a consumer if it runs, does something, and starts it again if it ran.
+func (s *Set) stopAndDo(name string, do func() error) error {
+	s.mu.Lock()
+	c := s.all[name]
+	if c == nil || c.stop == nil {
+		s.mu.Unlock()
+		return do()
+	}
+	stop, over := c.stop, c.over
+	s.mu.Unlock()
+	stop()
+	<-over
+	err := do()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running && s.all[name] == c && c.over == over {
+		s.startLocked(c)
+	}
+	return err
+}
+
+// names returns the consumers of this process.
+func (s *Set) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for name := range s.all {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

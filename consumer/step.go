@@ -1,0 +1,154 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+)
+
+// step is one commit: what a number of handlers want, and the place after them.
+type step struct {
+	batch  *store.Batch
+	items  []*item // what is handled with it
+	events []*event.Event
+	writes map[string]write
+	cursor uint64
+	marked bool
+}
+
+// gatherLocked makes a step of all that is finished, as far as one commit takes it, or nil if there is nothing to commit.
+func (p *partition) gatherLocked() *step {
+	limits := p.consumer.stepLimits
+	s := &step{batch: &store.Batch{}}
+	bytes, taken := 0, 0
+	for _, first := range p.finished {
+		// What a commit takes is more than twice stepLimits: any one step fits behind what is below them.
+		if bytes > limits.Bytes || s.operations() > limits.Operations {
+			break
+		}
+		taken++
+		bytes += p.takeLocked(s, first)
+		for _, it := range first.rest {
+			bytes += p.takeLocked(s, it)
+		}
+	}
+	n := copy(p.finished, p.finished[taken:])
+	clear(p.finished[n:])
+	p.finished = p.finished[:n]
+	s.cursor = p.flight.place()
+	if s.cursor == p.flight.cursor && taken == 0 {
+		return nil
+	}
+	s.write()
+	p.placeLocked(s)
+	return s
+}
+
+func (s *step) operations() int { return s.batch.Operations() + len(s.writes) }
+
+// write adds what is left of the writes to the batch: the last one of each key.
+func (s *step) write() {
+	for key, w := range s.writes {
+		if w.deleted {
+			s.batch.Deletes = append(s.batch.Deletes, key)
+			continue
+		}
+		s.batch.Puts = append(s.batch.Puts, store.Put{Key: key, Data: w.data})
+	}
+}
+
+// takeLocked adds what one item wants to a step, and returns its size.
+func (p *partition) takeLocked(s *step, it *item) (bytes int) {
+	it.done = true
+	s.items = append(s.items, it)
+	p.appendLocked(s, it.events...)
+	if it.dead != nil {
+		p.appendLocked(s, it.dead)
+		bytes = it.dead.Size()
+	}
+	if p.redrive {
+		s.batch.Removes = append(s.batch.Removes, store.Position{Partition: p.at, Offset: it.at})
+	}
+	if len(it.writes) > 0 && s.writes == nil {
+		s.writes = map[string]write{}
+	}
+	for _, w := range it.writes {
+		s.writes[w.key] = w
+	}
+	return bytes + it.effects.bytes
+}
+
+// appendLocked adds events to a step. They were checked when they were published; a stream that has since been changed to refuse one
+// ends the consumer, which handles it again.
+func (p *partition) appendLocked(s *step, events ...*event.Event) {
+	for _, e := range events {
+		if _, _, err := p.consumer.set.opts.Log.Add(s.batch, e); err != nil {
+			p.err = errors.Join(p.err, err)
+		}
+		s.events = append(s.events, e)
+	}
+}
+
+// placeLocked adds the place after a step to it.
+func (p *partition) placeLocked(s *step) {
+	id := store.Cursor{Consumer: p.consumer.config.Name, Partition: p.at}
+	s.batch.Cursors = []store.MoveCursor{{Cursor: id, From: p.flight.cursor, To: s.cursor}}
+	marks := p.flight.encode(s.cursor)
+	s.marked = marks != nil
+	switch key := marksKey(id); {
+	case s.marked:
+		s.batch.Puts = append(s.batch.Puts, store.Put{Key: key, Data: marks})
+	case p.flight.marked:
+		s.batch.Deletes = append(s.batch.Deletes, key)
+	}
+}
+
+// submit commits a step.
+func (p *partition) submit(s *step) {
+	p.consumer.set.store().Submit(s.batch, func(err error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		defer signal(p.wake)
+		if errors.Is(err, store.ErrFull) {
+			p.waitForDisk(s)
+			return
+		}
+		p.commit = nil
+		if err != nil {
+			p.err = errors.Join(p.err, fmt.Errorf("committing a step: %w", err))
+			return
+		}
+		p.committedLocked(s)
+	})
+}
+
+// waitForDisk submits a step again after a while: what its handlers did is not lost, and not done again.
+func (p *partition) waitForDisk(s *step) {
+	p.consumer.stats.full.Add(1)
+	time.AfterFunc(fullPause, func() { p.submit(s) })
+}
+
+// fullPause is how long a step waits for room on the disk before it is tried again.
+const fullPause = 500 * time.Millisecond
+
+// committedLocked is what follows from a commit.
+func (p *partition) committedLocked(s *step) {
+	p.flight.cursor, p.flight.marked = s.cursor, s.marked
+	for _, it := range s.items {
+		for _, w := range it.writes {
+			if o := p.pending[w.key]; o != nil {
+				if o.refs--; o.refs == 0 {
+					delete(p.pending, w.key)
+				}
+			}
+		}
+	}
+	p.consumer.stats.steps.Add(1)
+	if len(s.events) > 0 {
+		p.consumer.set.opts.Deliver(s.events)
+	}
+	signal(p.room)
+}
