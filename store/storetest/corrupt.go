@@ -1,0 +1,75 @@
+package storetest
+
+import (
+	"errors"
+
+	"github.com/spate-io/spate/store"
+)
+
+var corruptChecks = []check{
+	{"reading ends before it", checkCorrupt},
+	{"reading goes on when told to", checkCorruptPassed},
+}
+
+// spoil makes a partition of 10 records, of which the one at offset 5 is corrupt. It returns false if the harness cannot.
+func (f *fixture) spoil() (store.Partition, bool) {
+	f.Helper()
+	if f.Corrupt == nil {
+		f.Log("the harness cannot corrupt records: not tested")
+		return store.Partition{}, false
+	}
+	p := part("a", 3)
+	for _, s := range numbered("", 10) {
+		f.add(p, s) // in commits of their own, since a store may keep one commit in one piece
+	}
+	f.s = f.Corrupt(f.s, at(p, 5))
+	return p, true
+}
+
+func checkCorrupt(f *fixture) {
+	p, ok := f.spoil()
+	if !ok {
+		return
+	}
+	got, err := readAll(f.ctx, f.s, p, 0, store.ReadOptions{})
+	f.says(err, p)
+	same(f, "texts before the corrupt one", textsOf(got), numbered("", 5))
+	_, err = f.s.Read(f.ctx, at(p, 5), store.ReadOptions{})
+	f.says(err, p)
+	same(f, "texts after the corrupt one", textsOf(f.read(p, 6, store.ReadOptions{})), numbered("", 10)[6:])
+	same(f, "the offset of the next", f.add(p, "10"), []uint64{10})
+	f.commit(&store.Batch{Removes: []store.Position{at(p, 5)}})
+	equal(f, "texts left", len(f.read(p, 6, store.ReadOptions{})), 5)
+}
+
+// says checks that an error names the corrupt record.
+func (f *fixture) says(err error, p store.Partition) {
+	f.Helper()
+	var corrupt *store.CorruptError
+	if !errors.As(err, &corrupt) {
+		f.Fatalf("reading a corrupt record: %v", err)
+	}
+	equal(f, "position of the corrupt record", corrupt.Position, at(p, 5))
+	if corrupt.Err == nil || corrupt.Error() == "" {
+		f.Fatalf("the error does not say why: %+v", corrupt)
+	}
+}
+
+func checkCorruptPassed(f *fixture) {
+	p, ok := f.spoil()
+	if !ok {
+		return
+	}
+	told := 0
+	options := store.ReadOptions{OnCorrupt: func(err *store.CorruptError) {
+		told++
+		f.says(err, p)
+	}}
+	want := append(numbered("", 5), numbered("", 10)[6:]...)
+	same(f, "texts beside the corrupt one", textsOf(f.read(p, 0, options)), want)
+	equal(f, "times told", told, 1)
+	page, err := f.s.Read(f.ctx, at(p, 5), options)
+	f.ok(err)
+	equal(f, "the first after the corrupt one", page[0].Offset, 6)
+	equal(f, "times told", told, 2)
+}
