@@ -1,0 +1,281 @@
+package pebblestore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/spate-io/spate/store"
+)
+
+// A builder merges the batches that wait into groups. All of it belongs to one goroutine.
+type builder struct {
+	*Store
+	streams  map[string]*stream
+	revision uint64 // of the last batch that wrote state
+	numbers  uint64 // given to streams so far
+	now      int64  // of the group
+	spare    []*blockBuilder
+	dedupe   dedupe
+	unsynced bool // a batch with [store.Interval] waits for an fsync
+	usage    usage
+}
+
+// A group is what one commit of Pebble holds.
+type group struct {
+	requests  []request
+	batch     *pebble.Batch
+	sync      bool
+	interval  bool
+	revision  bool                    // state was written
+	revisions map[string]uint64       // of keys that the group writes; 0 if it deletes them
+	cursors   map[store.Cursor]uint64 // that the group moves
+	parts     []*groupPart
+	applied   chan struct{} // closed when Pebble has it, or has failed
+	events    int
+	bytes     int
+}
+
+func newBuilder(s *Store) *builder {
+	b := &builder{Store: s, streams: map[string]*stream{}}
+	b.dedupe.limit = s.options.DedupeEntries
+	return b
+}
+
+// run builds groups until the store is closed or has failed.
+func (b *builder) run() {
+	defer close(b.groups)
+	timer := time.NewTicker(syncEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case b.slots <- struct{}{}:
+		case <-b.failed:
+			return
+		}
+		g, more := b.wait(timer.C)
+		if g != nil {
+			b.commit(g)
+		}
+		if !more || b.hasFailed() {
+			return
+		}
+	}
+}
+
+// wait returns the next group. more is false when it is the last.
+func (b *builder) wait(tick <-chan time.Time) (g *group, more bool) {
+	for {
+		requests, closed := b.queue.take(nil)
+		if len(requests) > 0 {
+			return b.newGroup(requests), true
+		}
+		if closed {
+			if b.unsynced {
+				return b.syncGroup(), false
+			}
+			return nil, false
+		}
+		select {
+		case <-b.failed:
+			return nil, false
+		case <-b.queue.wake:
+		case <-tick:
+			if b.unsynced {
+				return b.syncGroup(), true
+			}
+		}
+	}
+}
+
+// syncGroup holds nothing, and makes durable what went before it.
+func (b *builder) syncGroup() *group {
+	g := b.newGroup(nil)
+	g.sync = true
+	return g
+}
+
+func (b *builder) newGroup(requests []request) *group {
+	size := 256
+	for i := range requests {
+		size += requests[i].size
+	}
+	return &group{requests: requests, batch: b.db.NewBatchWithSize(size), applied: make(chan struct{})}
+}
+
+// commit builds a group and gives it to Pebble and to the publisher, which waits for the fsync while the next group is built.
+func (b *builder) commit(g *group) {
+	b.now = b.options.Clock().UnixNano()
+	full := b.usage.full(b.Store)
+	for i := range g.requests {
+		r := &g.requests[i]
+		if r.err == nil {
+			r.err = b.add(g, r.batch, full)
+		}
+	}
+	b.complete(g)
+	b.groups <- g // has room: there are as many slots
+	if !g.batch.Empty() || g.sync {
+		if err := b.apply(g); err != nil {
+			b.fail(err)
+		}
+	}
+	close(g.applied)
+}
+
+// apply hands the group to Pebble, which panics when its log cannot be written.
+func (b *builder) apply(g *group) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("writing to the log: %v", p)
+		}
+	}()
+	if !g.sync {
+		b.unsynced = b.unsynced || g.interval
+		return b.db.Apply(g.batch, pebble.NoSync)
+	}
+	b.unsynced = false
+	if g.batch.Empty() {
+		if err := g.batch.LogData(nil, nil); err != nil {
+			return err
+		}
+	}
+	return b.db.ApplyNoSyncWait(g.batch, pebble.Sync)
+}
+
+// add puts a batch into the group, or nothing of it if it returns an error.
+func (b *builder) add(g *group, batch *store.Batch, full error) error {
+	if full != nil && len(batch.Appends)+len(batch.Puts) > 0 {
+		return full
+	}
+	if err := b.require(g, batch); err != nil {
+		return err
+	}
+	removals, err := b.planRemovals(g, batch)
+	if err != nil {
+		return err
+	}
+	if err := b.prepareDedupe(g, batch); err != nil {
+		return err
+	}
+	g.sync = g.sync || batch.Durability == store.Fsync
+	g.interval = g.interval || batch.Durability == store.Interval
+	b.move(g, batch)
+	b.write(g, batch)
+	for _, name := range batch.Drops {
+		b.drop(g, name)
+	}
+	for _, r := range removals {
+		b.remove(g, r)
+	}
+	for _, at := range batch.Trims {
+		b.trim(g, at)
+	}
+	for i := range batch.Appends {
+		b.append(g, &batch.Appends[i])
+	}
+	return nil
+}
+
+// require checks the preconditions.
+func (b *builder) require(g *group, batch *store.Batch) error {
+	for i := range batch.Requires {
+		want := batch.Requires[i]
+		have, ok := g.revisions[want.Key]
+		if !ok {
+			value, err := b.getState(want.Key)
+			if err != nil {
+				return err
+			}
+			have = value.Revision
+		}
+		if have != want.Revision {
+			return fmt.Errorf("key %.100q has revision %d, not %d: %w", want.Key, have, want.Revision, store.ErrConflict)
+		}
+	}
+	for i := range batch.Cursors {
+		want := &batch.Cursors[i]
+		if want.From == store.AnyCursor {
+			continue
+		}
+		have, ok := g.cursors[want.Cursor]
+		if !ok {
+			var err error
+			if have, err = b.getCursor(want.Cursor); err != nil {
+				return err
+			}
+		}
+		if have != want.From {
+			return fmt.Errorf("the cursor of consumer %q in stream %q, partition %d does not stand where its mover believes: %w",
+				want.Consumer, want.Stream, want.Number, store.ErrConflict)
+		}
+	}
+	return nil
+}
+
+// move writes the cursors.
+func (b *builder) move(g *group, batch *store.Batch) {
+	for i := range batch.Cursors {
+		m := &batch.Cursors[i]
+		if g.cursors == nil {
+			g.cursors = map[store.Cursor]uint64{}
+		}
+		g.cursors[m.Cursor] = m.To
+		if m.To == store.NoCursor {
+			g.delete(cursorKey(m.Cursor))
+			continue
+		}
+		g.set(cursorKey(m.Cursor), binary.BigEndian.AppendUint64(nil, m.To))
+	}
+}
+
+// write writes the state.
+func (b *builder) write(g *group, batch *store.Batch) {
+	if len(batch.Puts)+len(batch.Deletes) == 0 {
+		return
+	}
+	if g.revisions == nil {
+		g.revisions = map[string]uint64{}
+	}
+	for _, key := range batch.Deletes {
+		g.revisions[key] = 0
+		g.delete(stateKey(key))
+	}
+	if len(batch.Puts) == 0 {
+		return
+	}
+	b.revision++
+	g.revision = true
+	for i := range batch.Puts {
+		p := &batch.Puts[i]
+		g.revisions[p.Key] = b.revision
+		g.set(stateKey(p.Key), append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(p.Data)), b.revision), p.Data...))
+	}
+}
+
+// complete writes what the group leaves behind of each partition it has touched.
+func (b *builder) complete(g *group) {
+	for _, gp := range g.parts {
+		b.finishBlock(g, gp)
+		gp.group, gp.after = nil, gp.head
+		if !gp.dropped {
+			g.set(partitionKey(gp.id), gp.head.encode())
+		}
+	}
+	if g.revision {
+		g.set([]byte{kindRevision}, binary.BigEndian.AppendUint64(nil, b.revision))
+	}
+}
+
+// set, delete and deleteRange cannot fail: a batch is memory.
+func (g *group) set(key, value []byte)       { must(g.batch.Set(key, value, nil)) }
+func (g *group) delete(key []byte)           { must(g.batch.Delete(key, nil)) }
+func (g *group) deleteRange(from, to []byte) { must(g.batch.DeleteRange(from, to, nil)) }
+func must(err error) {
+	if err != nil {
+		panic(errors.Join(errors.New("a batch in memory"), err))
+	}
+}

@@ -1,0 +1,162 @@
+package pebblestore
+
+import (
+	"encoding/binary"
+	"io"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/spate-io/spate/store"
+	"github.com/spate-io/spate/store/storetest"
+)
+
+// A disk is what stays when a store of the suite is opened again: files in memory, which a crash robs of what was not synced.
+type disk struct {
+	t       *testing.T
+	fs      *vfs.MemFS
+	options Options
+	stall   sync.RWMutex // held while the store is stalled
+	backups int
+}
+
+func newDisk(t *testing.T, options Options) *disk {
+	return &disk{t: t, fs: vfs.NewCrashableMem(), options: options}
+}
+
+func (d *disk) open() (*Store, error) {
+	o := d.options
+	o.FS = &stallFS{FS: d.fs, mu: &d.stall}
+	return Open("data", o)
+}
+
+// crash takes the power away: what was not synced is gone. The store that used the disk goes on with the old one, until the test ends.
+func (d *disk) crash(s *Store) {
+	d.fs = d.fs.CrashClone(vfs.CrashCloneCfg{})
+	d.t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			d.t.Errorf("closing a store that has crashed: %v", err)
+		}
+	})
+}
+
+// corrupt flips a bit of a record on the disk of a closed store.
+func (d *disk) corrupt(at store.Position) {
+	d.t.Helper()
+	db, err := pebble.Open("data", &pebble.Options{FS: d.fs, FormatMajorVersion: pebbleFormat, Logger: pebble.DefaultLogger})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer db.Close()
+	number, closer, err := db.Get(streamKey(at.Stream))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	id := logID{binary.BigEndian.Uint32(number), uint16(at.Number)}
+	_ = closer.Close()
+	it, _ := db.NewIter(nil)
+	defer it.Close()
+	if !it.SeekLT(blockKey(id, at.Offset+1)) {
+		d.t.Fatalf("there is no block at %v", at)
+	}
+	first, value := blockFirst(it.Key()), append([]byte(nil), it.Value()...)
+	var r blockReader
+	if err := r.open(id, first, value); err != nil {
+		d.t.Fatal(err)
+	}
+	for body := r.next(); body != nil; body = r.next() {
+		if r.offset == at.Offset {
+			body[len(body)-1] ^= 4
+			if err := db.Set(blockKey(id, first), value, pebble.Sync); err != nil {
+				d.t.Fatal(err)
+			}
+			return
+		}
+	}
+	d.t.Fatalf("there is no record at %v", at)
+}
+
+// A stallFS lets no fsync through while mu is held.
+type stallFS struct {
+	vfs.FS
+	mu *sync.RWMutex
+}
+
+type stallFile struct {
+	vfs.File
+	fs *stallFS
+}
+
+func (f *stallFS) wrap(file vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &stallFile{file, f}, nil
+}
+
+func (f *stallFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return f.wrap(f.FS.Create(name, c))
+}
+
+func (f *stallFS) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return f.wrap(f.FS.ReuseForWrite(old, name, c))
+}
+
+func (f *stallFile) Sync() error {
+	f.fs.mu.RLock()
+	defer f.fs.mu.RUnlock()
+	return f.File.Sync()
+}
+
+func (f *stallFile) SyncData() error {
+	f.fs.mu.RLock()
+	defer f.fs.mu.RUnlock()
+	return f.File.SyncData()
+}
+
+func harness(t *testing.T) storetest.Harness {
+	clock := storetest.NewClock()
+	d := newDisk(t, Options{Clock: clock.Now, Pending: 4 << 20})
+	open := func() (store.Store, error) {
+		s, err := d.open()
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	return storetest.Harness{
+		Open: open,
+		Restore: func(r io.Reader) (store.Store, error) {
+			o := Options{Clock: clock.Now, FS: vfs.NewMem()}
+			if err := Restore(t.Context(), "restored", r, o); err != nil {
+				return nil, err
+			}
+			s, err := Open("restored", o)
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
+		},
+		Clock: clock,
+		Crash: func(s store.Store) { d.crash(s.(*Store)) },
+		Stall: func(store.Store) func() {
+			d.stall.Lock()
+			return sync.OnceFunc(d.stall.Unlock)
+		},
+		Corrupt: func(s store.Store, at store.Position) store.Store {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			d.corrupt(at)
+			again, err := open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return again
+		},
+	}
+}
+
+func TestConformance(t *testing.T) { storetest.Run(t, harness) }

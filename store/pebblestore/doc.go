@@ -1,0 +1,2 @@
+// Package pebblestore is the embedded store, in one directory, on Pebble.
+package pebblestore

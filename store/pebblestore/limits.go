@@ -1,0 +1,72 @@
+package pebblestore
+
+import "time"
+
+// What a peer or a program can make grow, and where it ends.
+const (
+	// maxOperations of one batch: a step of a consumer has a thousand, a redrive of dead letters some more.
+	maxOperations = 1 << 16
+
+	// maxBatch is how many bytes one batch may have. Twice the largest event, so that it can be captured by two streams.
+	maxBatch = 34 << 20
+
+	// DefaultPending is how many bytes may wait to be committed before Submit waits. At 80 MB/s that is a quarter of a second.
+	DefaultPending = 16 << 20
+
+	// maxKey is the longest key of state, and the longest name of a stream or a consumer.
+	maxKey = 4096
+
+	// maxPartition is the largest number of a partition.
+	maxPartition = 1<<16 - 1
+
+	// groupBytes and groupRequests bound what one merged commit takes, so that it stays below half a memtable, where Pebble
+	// would treat it as a table of its own.
+	groupBytes    = 2 << 20
+	groupRequests = 8192
+
+	// groupsInFlight is how many groups are written and not yet synced. With 2, the next group is built while the disk works on one;
+	// more of them only make each smaller.
+	groupsInFlight = 2
+
+	// blockRecords and blockBytes bound a block, which is what is read, checked and rewritten as one.
+	blockRecords = 256
+	blockBytes   = 64 << 10
+
+	// DefaultTailBytes is the memory for recent records of all partitions.
+	DefaultTailBytes = 24 << 20
+
+	// blockOverhead is what a block takes in memory beside its bytes.
+	blockOverhead = 128
+
+	// DefaultCacheBytes is the memory for blocks of sstables.
+	DefaultCacheBytes = 8 << 20
+
+	// memTableBytes and memTables bound what was committed and is not yet in an sstable. It is read again when the store opens, so it
+	// also bounds the time that takes.
+	memTableBytes = 16 << 20
+	memTables     = 3
+
+	// DefaultDedupeEntries bounds the event IDs in memory, of all streams together; each takes about 100 bytes.
+	DefaultDedupeEntries = 1 << 18
+
+	// maxReadRecords bounds one Read, whatever it asks for.
+	maxReadRecords = 1 << 16
+
+	// trimSlack is how many trimmed records wait until their space is given back, since each time leaves a tombstone behind.
+	trimSlack = 1024
+
+	// syncEvery is how long batches with [store.Interval] may wait for an fsync.
+	syncEvery = time.Second
+
+	// usageEvery is how often the free space of the disk is looked at.
+	usageEvery = 100 * time.Millisecond
+
+	// DefaultReserve is the room on the disk below which batches are refused; at most a twentieth of the disk.
+	DefaultReserve = 256 << 20
+
+	// closeWithin bounds closing Pebble after it has failed, when it may never finish.
+	closeWithin = 2 * time.Second
+
+	// fencedDelay slows down what Pebble tries again in the background after the store has failed.
+	fencedDelay = 100 * time.Millisecond
+)
