@@ -10,9 +10,11 @@ import (
 
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/consumer"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/httpapi"
 	"github.com/spate-io/spate/protocol/resp"
+	"github.com/spate-io/spate/stream"
 	"github.com/spate-io/spate/task"
 )
 
@@ -22,6 +24,7 @@ type App struct {
 	opts     Options
 	engine   *engine.Engine
 	auth     *auth.Auth
+	durable  *durable // nil without a store
 	bus      *bus.Bus
 	resp     *resp.Protocol
 	door     *httpapi.Door
@@ -61,8 +64,12 @@ func New(o Options) *App {
 
 func (a *App) build() error {
 	o := &a.opts
-	a.bus = bus.New(bus.Options{Limits: o.Bus, Clock: o.Clock, Logger: o.Logger})
 	var err error
+	if a.durable, err = openDurable(o); err != nil {
+		return err
+	}
+	a.bus = bus.New(bus.Options{Limits: o.Bus, Clock: o.Clock, Logger: o.Logger, Log: a.durable.log()})
+	a.durable.consume(a.bus, o)
 	if a.auth, err = auth.New(o.Auth, auth.Options{Logger: o.Logger, Now: o.Clock}); err != nil {
 		return fmt.Errorf("the section auth of the configuration is not usable: %w", err)
 	}
@@ -95,6 +102,17 @@ func (a *App) Auth() *auth.Auth { return a.auth }
 // Bus returns what events travel on.
 func (a *App) Bus() *bus.Bus { return a.bus }
 
+// Consumers returns the durable consumers of the app, to add to and to manage. It is nil without a store.
+func (a *App) Consumers() *consumer.Set {
+	if a.durable == nil {
+		return nil
+	}
+	return a.durable.consumers
+}
+
+// Streams returns the streams of the app. It is nil without a store.
+func (a *App) Streams() *stream.Log { return a.durable.log() }
+
 // Engine returns what accepts connections, for its counters and connections. It
 // is nil if the options were wrong.
 func (a *App) Engine() *engine.Engine { return a.engine }
@@ -113,7 +131,7 @@ func (a *App) ready() error {
 	if a.draining.Load() {
 		return errDraining
 	}
-	return nil
+	return a.durable.health()
 }
 
 // Run serves every listener until ctx ends, and then drains, see the package
@@ -128,6 +146,7 @@ func (a *App) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(base)
 	defer stop()
 	doors.Go(working, "release memory", newReleaser().run)
+	a.durable.start(base)
 	broken := make(chan error, len(sockets)) // http listeners that fail
 	for _, s := range sockets {
 		if err = a.serve(base, &doors, s, broken); err != nil {
@@ -174,7 +193,7 @@ func (a *App) serve(ctx context.Context, doors *task.Scope, s *socket, broken ch
 	return err
 }
 
-// drain ends what Run has started: the engine first, the HTTP door last, so that
+// drain ends what Run has started: the engine first, then the consumers, which finish what they are at, and the HTTP door last, so that
 // the drain can be watched through it.
 func (a *App) drain(doors *task.Scope) error {
 	a.draining.Store(true)
@@ -182,7 +201,9 @@ func (a *App) drain(doors *task.Scope) error {
 	defer cancel()
 	start := time.Now()
 	a.opts.Logger.Info("draining", "connections", a.Connections(), "timeout", max(0, a.opts.DrainTimeout))
-	err := errors.Join(a.engine.Shutdown(ctx), a.door.Shutdown(ctx), doors.Wait(), a.auth.Close())
+	err := errors.Join(a.engine.Shutdown(ctx), a.durable.stop(), a.door.Shutdown(ctx), doors.Wait(), a.auth.Close())
+	a.bus.Wait()
+	err = errors.Join(err, a.durable.close())
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.phase = phaseClosed
@@ -214,6 +235,10 @@ func (a *App) Close() error {
 	if a.auth != nil {
 		errs = append(errs, a.auth.Close())
 	}
+	if a.bus != nil {
+		a.bus.Wait()
+	}
+	errs = append(errs, a.durable.close())
 	return errors.Join(errs...)
 }
 

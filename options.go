@@ -10,6 +10,8 @@ import (
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/httpapi"
 	"github.com/spate-io/spate/protocol/resp"
+	"github.com/spate-io/spate/store"
+	"github.com/spate-io/spate/stream"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -29,6 +31,13 @@ type Options struct {
 	// Commands are request types of your own, which resp listeners serve beside
 	// the built-in ones. Default: none.
 	Commands []resp.Command
+	// Data is the directory of the embedded store, in which streams, consumers and state are kept. Default: none,
+	// and then nothing can be stored, unless Store is set. Two processes cannot share one.
+	Data string
+	// Store keeps streams, consumers and state, instead of the embedded store. The App does not close it. Default: none.
+	Store store.Store
+	// Streams are made when the App is, and changed if they were configured otherwise. Default: none.
+	Streams []stream.Config
 	// Overflow says what happens to events for a subscriber that reads too slowly.
 	// Default: engine.Disconnect, as in Redis.
 	Overflow engine.Overflow

@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -110,6 +111,9 @@ var listening = regexp.MustCompile(`(?m)^  ([a-z+]+)://(\S+)$`)
 // serve starts a node and waits until it says what it listens on. The end of the test ends it.
 func serve(t *testing.T, args ...string) *node {
 	t.Helper()
+	if !slices.Contains(args, "--data") {
+		args = append(args, "--data", t.TempDir())
+	}
 	n := &node{t: t, cmd: exec.Command(binary, append([]string{"serve"}, args...)...), done: make(chan struct{}), urls: map[string]string{}}
 	n.cmd.Stdout, n.cmd.Stderr = &n.out, &n.err
 	if err := n.cmd.Start(); err != nil {

@@ -16,6 +16,9 @@ func (n *Node) Banner(w io.Writer, version string) error {
 	for _, o := range n.open {
 		fmt.Fprintf(&b, "  %s\n", o.url)
 	}
+	if n.config.Data != "" {
+		fmt.Fprintf(&b, "Data is in %s. ", n.config.Data)
+	}
 	b.WriteString(n.whoMayConnect() + " Try:\n")
 	for _, line := range n.hints() {
 		fmt.Fprintf(&b, "  %s\n", line)

@@ -15,6 +15,7 @@ import (
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/protocol/httpapi"
 	"github.com/spate-io/spate/protocol/resp"
+	"github.com/spate-io/spate/stream"
 )
 
 // Config is what a node is told. docs/config.md describes each key with its
@@ -25,9 +26,11 @@ type Config struct {
 	Listen []Listener
 	// Engine is "epoll" or "net". Default: epoll on Linux, net elsewhere.
 	Engine string
-	// Data is the directory of the node. Default: none. It is locked, so that two
-	// nodes never share one.
+	// Data is the directory in which the node keeps streams, consumers and state. Default: spate-data, where the node
+	// was started. It is locked, so that two nodes never share one. Empty means none: nothing can be stored.
 	Data string
+	// Streams are made when the node starts, and changed if they were configured otherwise. Default: none.
+	Streams []stream.Config
 	// DrainTimeout is how long a shutdown waits for requests to finish. Default 10s.
 	DrainTimeout time.Duration
 	// TLS is for listeners with +tls that have none of their own.
@@ -99,6 +102,9 @@ type RESP struct {
 	Limits resp.Limits
 }
 
+// DefaultData is where a node keeps its data that is not told otherwise.
+const DefaultData = "spate-data"
+
 // none is a limit that is not there.
 const none = -1
 
@@ -108,6 +114,7 @@ func Default() Config {
 	return Config{
 		Listen:       []Listener{{URL: "resp://127.0.0.1:6379"}, {URL: "http://127.0.0.1:8080"}},
 		Engine:       defaultEngine(),
+		Data:         DefaultData,
 		DrainTimeout: spate.DefaultDrainTimeout,
 		TLS:          TLS{MinVersion: "1.2"},
 		Log:          Log{Level: "info", Format: "auto"},

@@ -53,6 +53,7 @@ type kit struct {
 // start runs a node with a configuration until the test ends.
 func start(t *testing.T, text string) *kit {
 	t.Helper()
+	t.Chdir(t.TempDir()) // where the data is, if the text does not say so
 	log, path := newLines(), file(t, text)
 	from := Sources{File: path}
 	settings, err := Load(from)

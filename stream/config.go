@@ -18,23 +18,23 @@ type Config struct {
 	// Subjects are the filters of what it captures. At least one.
 	Subjects []string `json:"subjects"`
 	// Partitions is the number of logs that it is spread over. Default [DefaultPartitions]. It cannot be changed.
-	Partitions int `json:"partitions,omitempty"`
+	Partitions int `json:"partitions,omitempty" yaml:",omitempty"`
 	// Key says what the order is kept by for events that have no key of their own: "subject" (the default), "level:2" for the second level
 	// of the subject, "header:NAME" for a header. An event without such a level or header goes by its subject.
-	Key string `json:"key,omitempty"`
+	Key string `json:"key,omitempty" yaml:",omitempty"`
 	// MaxAge is how long records are kept. Default: for ever.
-	MaxAge Duration `json:"max_age,omitzero"`
+	MaxAge Duration `json:"max_age,omitzero" yaml:",omitempty"`
 	// MaxBytes is how many bytes a partition keeps. Default: no limit.
-	MaxBytes int64 `json:"max_bytes,omitempty"`
+	MaxBytes int64 `json:"max_bytes,omitempty" yaml:",omitempty"`
 	// MaxEvents is how many records a partition keeps. Default: no limit.
-	MaxEvents int64 `json:"max_events,omitempty"`
+	MaxEvents int64 `json:"max_events,omitempty" yaml:",omitempty"`
 	// MaxEventBytes is the size of the largest event that it takes. Default: what the server takes at all.
-	MaxEventBytes int `json:"max_event_bytes,omitempty"`
+	MaxEventBytes int `json:"max_event_bytes,omitempty" yaml:",omitempty"`
 	// Dedupe is how long an event's ID is remembered: a second event with that ID is acknowledged and left out. Default: none is.
-	Dedupe Duration `json:"dedupe,omitzero"`
+	Dedupe Duration `json:"dedupe,omitzero" yaml:",omitempty"`
 	// Durability is "fsync" (the default: what is acknowledged is on disk), "interval" (a loss of power loses the last second) or
 	// "none" (it loses what the system had not written by itself).
-	Durability string `json:"durability,omitempty"`
+	Durability string `json:"durability,omitempty" yaml:",omitempty"`
 }
 
 // Duration is a time.Duration that is written as text, "1h30m".
