@@ -139,6 +139,9 @@ func (s *Set) add(c *Consumer) (err error) {
 // once.
 func (s *Set) Run(ctx context.Context) error {
 	if err := s.reserve(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // before it began
+		}
 		return err
 	}
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -201,7 +201,7 @@ func TestBanner(t *testing.T) {
 		{"the usual", "listen: [resp://127.0.0.1:0, http://127.0.0.1:0]", `spate v1 listens on
   resp://127.0.0.1:A
   http://127.0.0.1:B
-Authentication is off: only this machine can connect. Try:
+Data is in spate-data. Authentication is off: only this machine can connect. Try:
   redis-cli -p A PING
   curl http://127.0.0.1:B/debug/connections
   redis-cli -p A PSUBSCRIBE 'news/*'
@@ -209,34 +209,34 @@ Authentication is off: only this machine can connect. Try:
 		{"guarded", "listen: [resp+tls://0.0.0.0:0, http+tls://127.0.0.1:0]\ntls: {cert: " + cert + ", key: " + key + "}\nauth: {roles: {a: {}}, users: [{name: anna, password: '" + hash(t) + "'}]}", `spate v1 listens on
   resp+tls://0.0.0.0:A
   http+tls://127.0.0.1:B
-Authentication is on. Try:
+Data is in spate-data. Authentication is on. Try:
   redis-cli -p A --tls --insecure --user anna --askpass PING
   curl -u anna -k https://127.0.0.1:B/debug/connections
   redis-cli -p A --tls --insecure --user anna --askpass PSUBSCRIBE 'news/*'
 `},
 		{"echo", "listen: [echo://127.0.0.1:0]", `spate v1 listens on
   echo://127.0.0.1:A
-Authentication is off: only this machine can connect. Try:
+Data is in spate-data. Authentication is off: only this machine can connect. Try:
   echo hello | nc -N 127.0.0.1 A
 `},
 		{"echo for everybody", "listen: [{url: 'echo://0.0.0.0:0', insecure: true}, resp://127.0.0.1:0]", `spate v1 listens on
   echo://0.0.0.0:A
   resp://127.0.0.1:B
-Authentication is off: everybody who can reach echo://0.0.0.0:A may use it; to the rest, only this machine can connect. Try:
+Data is in spate-data. Authentication is off: everybody who can reach echo://0.0.0.0:A may use it; to the rest, only this machine can connect. Try:
   echo hello | nc -N 127.0.0.1 A
   redis-cli -p B PING
   redis-cli -p B PSUBSCRIBE 'news/*'
 `},
 		{"IPv6", "listen: ['resp://[::1]:0']", `spate v1 listens on
   resp://[::1]:A
-Authentication is off: only this machine can connect. Try:
+Data is in spate-data. Authentication is off: only this machine can connect. Try:
   redis-cli -h ::1 -p A PING
   redis-cli -h ::1 -p A PSUBSCRIBE 'news/*'
   redis-cli -h ::1 -p A PUBLISH news/today hello
 `},
 		{"another address", "listen: ['resp://127.0.0.2:0']", `spate v1 listens on
   resp://127.0.0.2:A
-Authentication is off: only this machine can connect. Try:
+Data is in spate-data. Authentication is off: only this machine can connect. Try:
   redis-cli -h 127.0.0.2 -p A PING
   redis-cli -h 127.0.0.2 -p A PSUBSCRIBE 'news/*'
   redis-cli -h 127.0.0.2 -p A PUBLISH news/today hello
