@@ -2,8 +2,11 @@ package pebblestore
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -19,33 +22,33 @@ type disk struct {
 	fs      *vfs.MemFS
 	options Options
 	stall   sync.RWMutex // held while the store is stalled
-	backups int
+	dead    *atomic.Bool
 }
 
 func newDisk(t *testing.T, options Options) *disk {
-	return &disk{t: t, fs: vfs.NewCrashableMem(), options: options}
+	return &disk{t: t, fs: vfs.NewCrashableMem(), options: options, dead: new(atomic.Bool)}
 }
 
 func (d *disk) open() (*Store, error) {
 	o := d.options
-	o.FS = &stallFS{FS: d.fs, mu: &d.stall}
+	o.FS = &stallFS{FS: d.fs, mu: &d.stall, dead: d.dead}
 	return Open("data", o)
 }
 
-// crash takes the power away: what was not synced is gone. The store that used the disk goes on with the old one, until the test ends.
+// crash takes the power away: no fsync of the store that uses the disk succeeds any more, and what was not synced is gone.
 func (d *disk) crash(s *Store) {
+	d.stall.Lock()
+	d.dead.Store(true)
 	d.fs = d.fs.CrashClone(vfs.CrashCloneCfg{})
-	d.t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			d.t.Errorf("closing a store that has crashed: %v", err)
-		}
-	})
+	d.stall.Unlock()
+	d.t.Cleanup(func() { _ = s.Close() }) // which says that it has failed
+	d.dead = new(atomic.Bool)
 }
 
 // corrupt flips a bit of a record on the disk of a closed store.
 func (d *disk) corrupt(at store.Position) {
 	d.t.Helper()
-	db, err := pebble.Open("data", &pebble.Options{FS: d.fs, FormatMajorVersion: pebbleFormat, Logger: pebble.DefaultLogger})
+	db, err := pebble.Open("data", &pebble.Options{FS: d.fs, FormatMajorVersion: pebbleFormat, Logger: quiet{}})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -78,11 +81,14 @@ func (d *disk) corrupt(at store.Position) {
 	d.t.Fatalf("there is no record at %v", at)
 }
 
-// A stallFS lets no fsync through while mu is held.
+// A stallFS lets no fsync through while mu is held, and none at all once it is dead.
 type stallFS struct {
 	vfs.FS
-	mu *sync.RWMutex
+	mu   *sync.RWMutex
+	dead *atomic.Bool
 }
+
+var errPower = errors.New("the power is gone")
 
 type stallFile struct {
 	vfs.File
@@ -107,12 +113,18 @@ func (f *stallFS) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.
 func (f *stallFile) Sync() error {
 	f.fs.mu.RLock()
 	defer f.fs.mu.RUnlock()
+	if f.fs.dead.Load() {
+		return errPower
+	}
 	return f.File.Sync()
 }
 
 func (f *stallFile) SyncData() error {
 	f.fs.mu.RLock()
 	defer f.fs.mu.RUnlock()
+	if f.fs.dead.Load() {
+		return errPower
+	}
 	return f.File.SyncData()
 }
 
@@ -160,3 +172,12 @@ func harness(t *testing.T) storetest.Harness {
 }
 
 func TestConformance(t *testing.T) { storetest.Run(t, harness) }
+
+// quiet is a logger for the Pebble of a test.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)  {}
+func (quiet) Errorf(string, ...any) {}
+func (quiet) Fatalf(format string, args ...any) {
+	panic(fmt.Sprintf(format, args...))
+}
