@@ -4,6 +4,7 @@ import (
 	"io"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/store/memstore"
@@ -68,3 +69,8 @@ func (d *disk) open() (store.Store, error) {
 }
 
 func TestConformance(t *testing.T) { storetest.Run(t, harness) }
+
+// TestModel holds a memstore that is closed, crashed, reopened and restored against one that is not.
+func TestModel(t *testing.T) {
+	storetest.RunModel(t, harness, func(clock func() time.Time) store.Store { return memstore.New(memstore.Options{Clock: clock}) }, 300)
+}
