@@ -1,0 +1,197 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+	"github.com/spate-io/spate/store/memstore"
+	"github.com/spate-io/spate/stream"
+)
+
+// keeping returns a bus whose stream "kept" captures kept/#, and its store.
+func keeping(t *testing.T, c stream.Config) (*bus.Bus, *memstore.Store) {
+	t.Helper()
+	s := memstore.New(memstore.Options{})
+	t.Cleanup(func() { _ = s.Close() })
+	l, err := stream.Open(t.Context(), s, stream.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Name, c.Subjects, c.Partitions = "kept", []string{"kept/#"}, 1
+	if _, err := l.Create(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	b := bus.New(bus.Options{Log: l})
+	t.Cleanup(b.Wait)
+	return b, s
+}
+
+// stored returns the data of what the stream holds.
+func stored(t *testing.T, s store.Store) []string {
+	t.Helper()
+	records, err := s.Read(t.Context(), store.Position{Partition: store.Partition{Stream: "kept"}}, store.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, r := range records {
+		all = append(all, string(r.Event.Data))
+	}
+	return all
+}
+
+// Promise: what is acknowledged is stored, and delivered live too.
+func TestPromiseDurability(t *testing.T) {
+	b, s := keeping(t, stream.Config{})
+	q, err := b.NewQueue("#", bus.QueueOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	for _, subject := range []string{"kept/1", "lost/1"} {
+		if n, err := b.Publish(t.Context(), &event.Event{Subject: subject, Data: []byte(subject)}); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		if b.Captured([]byte(subject)) != strings.HasPrefix(subject, "kept") {
+			t.Errorf("Captured(%q)", subject)
+		}
+		if e, err := q.Next(t.Context()); err != nil || e.Subject != subject || e.ID.IsZero() || e.Time.IsZero() {
+			t.Errorf("%+v, %v", e, err)
+		}
+	}
+	if got := stored(t, s); !slices.Equal(got, []string{"kept/1"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// What cannot be stored is neither acknowledged nor delivered.
+func TestStoreRefuses(t *testing.T) {
+	for _, want := range []error{store.ErrFull, store.ErrFailed} {
+		b, s := keeping(t, stream.Config{MaxEventBytes: 10})
+		q, err := b.NewQueue("#", bus.QueueOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.FailNext(1, want)
+		if _, err := b.Publish(t.Context(), &event.Event{Subject: "kept/1"}); !errors.Is(err, want) || !strings.Contains(err.Error(), "kept/1") {
+			t.Errorf("got %v", err)
+		}
+		if _, err := b.Publish(t.Context(), &event.Event{Subject: "kept/1", Data: make([]byte, 11)}); !errors.Is(err, event.ErrTooLong) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := b.Publish(t.Context(), &event.Event{Subject: "kept/+"}); err == nil {
+			t.Error("a filter was taken for a subject")
+		}
+		if q.Len() != 0 || len(stored(t, s)) != 0 {
+			t.Error("something was kept or delivered")
+		}
+		q.Close()
+	}
+}
+
+// Submit keeps the order of one goroutine, in the store, in what is delivered, and in what is acknowledged.
+func TestSubmitOrder(t *testing.T) {
+	b, s := keeping(t, stream.Config{})
+	q, err := b.NewQueue("kept/#", bus.QueueOptions{Events: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	const n = 500
+	var mu sync.Mutex
+	var want, acked []string
+	var done sync.WaitGroup
+	for i := range n {
+		text := fmt.Sprint(i)
+		want = append(want, text)
+		done.Add(1)
+		b.Submit([]*event.Event{{Subject: "kept/1", Data: []byte(text)}}, func(_ int, err error) {
+			defer done.Done()
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				t.Error(err)
+			}
+			acked = append(acked, text)
+		})
+	}
+	done.Wait()
+	var live []string
+	for range n {
+		e, err := q.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		live = append(live, string(e.Data))
+	}
+	if got := stored(t, s); !slices.Equal(got, want) || !slices.Equal(acked, want) || !slices.Equal(live, want) {
+		t.Errorf("stored %v, acknowledged %v, delivered %v", got, acked, live)
+	}
+}
+
+// Events that are submitted together are stored in one commit or not at all.
+func TestSubmitTogether(t *testing.T) {
+	b, s := keeping(t, stream.Config{})
+	s.FailNext(1, store.ErrFull)
+	three := []*event.Event{{Subject: "kept/1"}, {Subject: "other"}, {Subject: "kept/2"}}
+	done := make(chan error, 1)
+	b.Submit(three, func(_ int, err error) { done <- err })
+	if err := <-done; !errors.Is(err, store.ErrFull) || len(stored(t, s)) != 0 {
+		t.Errorf("got %v", err)
+	}
+	b.Submit(three, func(_ int, err error) { done <- err })
+	if err := <-done; err != nil || len(stored(t, s)) != 2 {
+		t.Errorf("got %v", err)
+	}
+}
+
+// An event that a dedupe window knows is acknowledged, and neither stored nor delivered again.
+func TestDedupe(t *testing.T) {
+	b, s := keeping(t, stream.Config{Dedupe: stream.Duration(time.Hour)})
+	q, err := b.NewQueue("kept/#", bus.QueueOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	var ids event.Generator
+	id := ids.New()
+	for want := range 3 {
+		n, err := b.Publish(t.Context(), &event.Event{ID: id, Subject: "kept/1", Data: []byte("once")})
+		if err != nil || n != map[bool]int{true: 1}[want == 0] {
+			t.Errorf("%d receivers, %v", n, err)
+		}
+	}
+	if got := stored(t, s); len(got) != 1 || q.Len() != 1 {
+		t.Errorf("stored %v, delivered %d", got, q.Len())
+	}
+}
+
+// A subscriber that blocks holds up those who are delivered to, and not the store.
+func TestSlowSubscriberDoesNotHoldUpTheStore(t *testing.T) {
+	b, s := keeping(t, stream.Config{})
+	q, err := b.NewQueue("kept/#", bus.QueueOptions{Events: 1, Overflow: bus.Block, BlockTime: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var acked sync.WaitGroup
+	acked.Add(10)
+	for range 10 {
+		b.Submit([]*event.Event{{Subject: "kept/1"}}, func(int, error) { acked.Done() })
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := s.Wait(ctx, store.Position{Partition: store.Partition{Stream: "kept"}, Offset: 9}); err != nil {
+		t.Errorf("the store: %v", err)
+	}
+	q.Close()
+	acked.Wait()
+}
