@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,9 +17,6 @@ import (
 
 // SeedVariable is the environment variable that sets the seed of [RunModel], to repeat what failed.
 const SeedVariable = "SPATE_MODEL_SEED"
-
-// shrinkTime is how long RunModel looks for fewer steps that fail as well.
-const shrinkTime = 20 * time.Second
 
 // RunModel drives a store and a model side by side through random steps: batches of every kind, several at a time, clocks that step, reopening, crashes,
 // snapshots. After each step it compares every answer and everything that can be read. The model, which is any store that is
@@ -40,30 +36,12 @@ func RunModel(t *testing.T, open func(t *testing.T) Harness, model func(clock fu
 	if err == nil {
 		return
 	}
-	fewer, why := shrink(script, err, try, time.Now().Add(shrinkTime))
+	fewer, why := shrink(script, err, try)
 	var b strings.Builder
 	for i, s := range fewer {
 		fmt.Fprintf(&b, "\n%3d %s", i, s)
 	}
 	t.Fatalf("the store and the model differ (repeat it with %s=%d): %v\nIt takes %d of %d steps:%s\nWith these: %v", SeedVariable, seed, err, len(fewer), len(script), b.String(), why)
-}
-
-// shrink leaves out steps, larger parts first, as long as the rest fails. A failure that does not repeat itself leaves the script as it is.
-func shrink(script []step, why error, try func([]step) error, until time.Time) ([]step, error) {
-	for part := len(script) / 2; part > 0; part /= 2 {
-		for from := 0; from < len(script); {
-			if time.Now().After(until) {
-				return script, why
-			}
-			fewer := slices.Delete(slices.Clone(script), from, min(from+part, len(script)))
-			if err := try(fewer); err != nil {
-				script, why = fewer, err
-			} else {
-				from += part
-			}
-		}
-	}
-	return script, why
 }
 
 // A pair is a store and its model.

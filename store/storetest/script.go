@@ -228,7 +228,11 @@ func (d draft) String() string {
 		say("require %q as it is", key)
 	}
 	for i, m := range d.Cursors {
-		say("move %v from %d to %d%s", m.Cursor, m.From, m.To, map[bool]string{true: " (from where it is)"}[slices.Contains(d.onTop, i)])
+		if slices.Contains(d.onTop, i) {
+			say("move %v from where it is to %s", m.Cursor, place(m.To))
+		} else {
+			say("move %v from %s to %s", m.Cursor, place(m.From), place(m.To))
+		}
 	}
 	for _, stream := range d.Drops {
 		say("drop %s", stream)
@@ -249,4 +253,14 @@ func (d draft) String() string {
 		say("delete %q", key)
 	}
 	return fmt.Sprintf("[%s, durability %d]", strings.Join(parts, "; "), d.Durability)
+}
+
+func place(offset uint64) string {
+	switch offset {
+	case store.NoCursor:
+		return "NoCursor"
+	case store.AnyCursor:
+		return "AnyCursor"
+	}
+	return fmt.Sprint(offset)
 }
