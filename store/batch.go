@@ -8,7 +8,7 @@ import (
 
 // A Batch is a set of changes that is committed wholly or not at all. Preconditions look at what was there before the batch. Then Drops take effect, then
 // Removes and Trims, then Appends: what a batch appends is not removed by it. Records of one
-// partition keep the order that they have in Appends. No key and no cursor may be in it twice.
+// partition keep the order that they have in Appends. No key may be written, and no cursor moved, twice in it.
 type Batch struct {
 	// Requires are preconditions: the batch fails with [ErrConflict] unless all of them hold.
 	Requires []Require

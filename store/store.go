@@ -96,7 +96,8 @@ type Bounds struct {
 // Record is an event in a partition.
 type Record struct {
 	Offset uint64
-	// Appended is when the store took it. It never falls within a partition.
+	// Appended is when the store took it, by its clock. It never falls within a partition: when the clock has stepped back, it is that of the record before, also
+	// of one that was removed since.
 	Appended time.Time
 	Event    *event.Event
 }
