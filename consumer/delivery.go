@@ -14,6 +14,8 @@ import (
 type Delivery struct {
 	store.Partition
 	store.Record
+	// Consumer is the name of whoever handles it.
+	Consumer string
 	// Attempt counts from 1. It begins anew after a restart.
 	Attempt int
 
@@ -25,6 +27,9 @@ func (d *Delivery) ID() event.ID { return d.Event.ID }
 
 // ErrStepTooLarge means that a handler wants to keep or publish more than one commit may hold.
 var ErrStepTooLarge = errors.New("the step publishes and keeps more than one commit may hold")
+
+// ErrNoStep means that a delivery is of a live event, whose handling commits nothing.
+var ErrNoStep = errors.New("this event did not come from a stream, so nothing is committed with it")
 
 // ErrStepOver means that a delivery was used after its handler had returned.
 var ErrStepOver = errors.New("the handler of this event has returned already")
@@ -54,6 +59,9 @@ type write struct {
 
 // Publish publishes an event with the step. From here on nobody may change it.
 func (d *Delivery) Publish(e *event.Event) error {
+	if d.item == nil {
+		return ErrNoStep
+	}
 	c := d.item.part.consumer
 	if err := c.set.opts.Prepare(e); err != nil {
 		return err
@@ -81,6 +89,9 @@ func (d *Delivery) grow(bytes int) error {
 // Get returns the state of that name for the key of the event, or nil if there is none. It sees what the step, and those of the
 // key before it, have put. It must not be changed.
 func (d *Delivery) Get(ctx context.Context, name string) ([]byte, error) {
+	if d.item == nil {
+		return nil, ErrNoStep
+	}
 	key := d.stateKey(name)
 	for i := len(d.item.writes) - 1; i >= 0; i-- {
 		if w := &d.item.writes[i]; w.key == key {
@@ -95,15 +106,19 @@ func (d *Delivery) Put(name string, data []byte) error {
 	if data == nil {
 		data = []byte{}
 	}
-	return d.write(write{key: d.stateKey(name), data: data})
+	return d.write(name, write{data: data})
 }
 
 // Delete removes the state of that name for the key of the event.
 func (d *Delivery) Delete(name string) error {
-	return d.write(write{key: d.stateKey(name), deleted: true})
+	return d.write(name, write{deleted: true})
 }
 
-func (d *Delivery) write(w write) error {
+func (d *Delivery) write(name string, w write) error {
+	if d.item == nil {
+		return ErrNoStep
+	}
+	w.key = d.stateKey(name)
 	if most := d.item.part.consumer.set.store().Limits().Key; len(w.key) > most {
 		return fmt.Errorf("the name and the key of a state have %d bytes together, %d are allowed: %w", len(w.key), most, event.ErrTooLong)
 	}

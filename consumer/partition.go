@@ -184,7 +184,7 @@ func (p *partition) admit(records []store.Record) {
 			continue
 		}
 		it := &items[i]
-		*it = item{part: p, at: r.Offset, size: r.Event.Size(), d: Delivery{Partition: p.at, Record: *r}}
+		*it = item{part: p, at: r.Offset, size: r.Event.Size(), d: Delivery{Partition: p.at, Record: *r, Consumer: p.consumer.config.Name}}
 		it.d.item = it
 		if p.redrive {
 			restore(&it.d)
@@ -226,6 +226,9 @@ func (p *partition) state(ctx context.Context, key string) ([]byte, error) {
 	v, err := p.consumer.set.store().Get(ctx, key)
 	if err != nil {
 		return nil, fmt.Errorf("reading state: %w", err)
+	}
+	if v.Revision != 0 && v.Data == nil {
+		return []byte{}, nil
 	}
 	return v.Data, nil
 }

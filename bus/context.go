@@ -1,0 +1,106 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spate-io/spate/consumer"
+	"github.com/spate-io/spate/event"
+)
+
+// Delivery is an event that is being handled: what it is, where it comes from, and the step that is committed with it.
+type Delivery = consumer.Delivery
+
+// ErrNoNode means that a context has neither a step nor a node in it.
+var ErrNoNode = errors.New("the context is not that of a handler and has no node: use PublishTo, or a context of WithNode")
+
+// ErrNoStep means that a context is not that of a handler of [Handle] or [HandleBatch].
+var ErrNoStep = consumer.ErrNoStep
+
+type (
+	nodeKey     struct{}
+	handlingKey struct{}
+)
+
+// WithNode returns a context in which [Publish] and [Request] find the node. The contexts of handlers have it already.
+func WithNode(ctx context.Context, h Host) context.Context {
+	return context.WithValue(ctx, nodeKey{}, h.Node())
+}
+
+func nodeFrom(ctx context.Context) (*Node, error) {
+	if n, ok := ctx.Value(nodeKey{}).(*Node); ok {
+		return n, nil
+	}
+	return nil, ErrNoNode
+}
+
+// handling is what a context knows beyond the delivery of package consumer.
+type handling struct {
+	delivery *Delivery
+	batch    []*Delivery
+	key      string // for events that are published without one
+	live     bool
+}
+
+func withHandling(ctx context.Context, h *handling) context.Context {
+	return context.WithValue(ctx, handlingKey{}, h)
+}
+
+// Current returns the event that is being handled, with its ID, attempt and headers: in handlers, in those of live events, and in
+// responders. For a batch it is the last one, see [At].
+func Current(ctx context.Context) (*Delivery, bool) {
+	if h, ok := ctx.Value(handlingKey{}).(*handling); ok && h.delivery != nil {
+		return h.delivery, true
+	}
+	return consumer.FromContext(ctx)
+}
+
+// Batch returns the events that a handler of [HandleBatch] was given, or nil.
+func Batch(ctx context.Context) []*Delivery {
+	if h, ok := ctx.Value(handlingKey{}).(*handling); ok {
+		return h.batch
+	}
+	return nil
+}
+
+// At returns the context of event i of a batch: in it, [State] is that of this event's key, and [Current] is this event.
+func At(ctx context.Context, i int) context.Context {
+	batch := Batch(ctx)
+	if i < 0 || i >= len(batch) {
+		panic(fmt.Sprintf("bus: At(ctx, %d) in a batch of %d events", i, len(batch)))
+	}
+	return withHandling(ctx, &handling{delivery: batch[i], batch: batch, key: batch[i].Event.Key})
+}
+
+// step returns the delivery with which things are committed.
+func step(ctx context.Context) (*Delivery, bool) {
+	if h, ok := ctx.Value(handlingKey{}).(*handling); ok {
+		if h.live {
+			return nil, false
+		}
+		if h.delivery != nil {
+			return h.delivery, true
+		}
+	}
+	return consumer.FromContext(ctx)
+}
+
+// inheritedKey is the key of what is being handled.
+func inheritedKey(ctx context.Context) string {
+	if h, ok := ctx.Value(handlingKey{}).(*handling); ok && h.key != "" {
+		return h.key
+	}
+	if d, ok := Current(ctx); ok {
+		return d.Event.Key
+	}
+	return ""
+}
+
+// carriedTrace is the trace of the event that is being handled.
+func carriedTrace(ctx context.Context) string {
+	if d, ok := Current(ctx); ok {
+		return d.Event.Header(event.TraceParent)
+	}
+	return ""
+}

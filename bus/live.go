@@ -1,0 +1,137 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+	"github.com/spate-io/spate/task"
+)
+
+// Reader is a live subscription to a topic: what is published while it is open, at most once. Several goroutines may read it,
+// each event goes to one of them.
+type Reader[T any] struct {
+	topic *Topic[T]
+	queue *Queue
+}
+
+// Subscribe subscribes to a topic. What is published after it has returned reaches the reader, as far as its queue has room; see [QueueOptions]. Close
+// it when done. Subscriptions are independent of [Node.Run].
+func Subscribe[T any](h Host, t *Topic[T], options ...QueueOptions) (*Reader[T], error) {
+	o, err := one(options)
+	if err = errors.Join(t.err, err); err != nil {
+		return nil, err
+	}
+	q, err := h.Node().Bus().NewQueue(t.filter.String(), o)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader[T]{t, q}, nil
+}
+
+// Next returns the next value, waiting for it until the context ends. An event that is not of the type of the topic is a [DecodeError], after
+// which reading goes on. Any other error is the last: after Close, [ErrClosed], once what was queued is read; with the policy
+// [Disconnect], [ErrOverflow].
+func (r *Reader[T]) Next(ctx context.Context) (T, error) {
+	v, _, err := r.NextEvent(ctx)
+	return v, err
+}
+
+// NextEvent is [Reader.Next] with the event, which is shared and must not be changed. It is nil if the error is not a [DecodeError].
+func (r *Reader[T]) NextEvent(ctx context.Context) (T, *event.Event, error) {
+	e, err := r.queue.Next(ctx)
+	if err != nil {
+		var none T
+		return none, nil, err
+	}
+	v, err := r.topic.Decode(e)
+	return v, e, err
+}
+
+// All returns the values as they come. A [DecodeError] does not end the sequence; any other error is its last element.
+func (r *Reader[T]) All(ctx context.Context) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for {
+			v, e, err := r.NextEvent(ctx)
+			if !yield(v, err) || e == nil {
+				return
+			}
+		}
+	}
+}
+
+// Dropped returns how many events were lost because the queue was full.
+func (r *Reader[T]) Dropped() uint64 { return r.queue.Dropped() }
+
+// Close ends the subscription. What is queued can still be read.
+func (r *Reader[T]) Close() { r.queue.Close() }
+
+// LiveOptions configures a live handler. The zero value is good.
+type LiveOptions struct {
+	// Queue is what is kept for the handler while it is busy, and what happens when that is full. Default: see [QueueOptions].
+	Queue QueueOptions
+	// Concurrency is how many events are handled at the same time. Default 1: with more, they are in no order.
+	Concurrency int
+	// Middleware is put around the handler, inside that of the node, the first one outermost. Default: none.
+	Middleware []Middleware
+}
+
+// HandleLive has a function handle what is published on a topic, as it comes: nothing is stored, each event is handled at most once, and what it
+// publishes is published at once. An error is logged, and the event is not tried again. The queue fills from now on, and the
+// function is called from [Node.Run] on. The name is for logs and metrics.
+func HandleLive[T any](h Host, t *Topic[T], name string, fn func(context.Context, T) error, options ...LiveOptions) error {
+	n := h.Node()
+	o, err := one(options)
+	err = errors.Join(t.err, err)
+	if err == nil {
+		handler := n.wrap(o.Middleware, func(ctx context.Context, d *Delivery) error {
+			v, err := t.Decode(d.Event)
+			if err != nil {
+				return err
+			}
+			return fn(withHandling(ctx, &handling{delivery: d, key: t.keyOf(d.Event, v), live: true}), v)
+		})
+		err = n.addLive(&liveHandler{node: n, kind: "live handler", name: name, workers: max(1, o.Concurrency), handler: handler}, t.filter, o.Queue)
+	}
+	return n.refuse("live handler", name, err)
+}
+
+// liveHandler is a handler with a queue before it.
+type liveHandler struct {
+	node    *Node
+	kind    string
+	name    string
+	workers int
+	handler Handler
+	queue   *Queue
+}
+
+// addLive subscribes a live handler and enters it in the node.
+func (n *Node) addLive(l *liveHandler, filter event.Filter, o QueueOptions) (err error) {
+	if l.queue, err = n.opts.Bus.NewQueue(filter.String(), o); err != nil {
+		return err
+	}
+	if err = n.add(l); err != nil {
+		l.queue.Close()
+	}
+	return err
+}
+
+// run is a worker: it handles events until the queue is closed and empty, or the context ends.
+func (l *liveHandler) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		e, err := l.queue.Next(ctx)
+		if err != nil {
+			if !errors.Is(err, ErrClosed) {
+				l.node.opts.Logger.Error(l.kind+" ends", "name", l.name, "error", err)
+			}
+			return
+		}
+		d := &Delivery{Record: store.Record{Event: e}, Consumer: l.name, Attempt: 1}
+		if err := task.Try(func() error { return l.handler(ctx, d) }); err != nil && !errors.Is(err, Skip) {
+			l.node.opts.Logger.Warn(l.kind+" failed", "name", l.name, "subject", e.Subject, "id", e.ID, "error", err)
+		}
+	}
+}

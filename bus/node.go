@@ -1,0 +1,173 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/spate-io/spate/consumer"
+	"github.com/spate-io/spate/task"
+)
+
+// Host is whatever has a node: an application, or a [Node] itself.
+type Host interface {
+	// Node returns the node, always the same.
+	Node() *Node
+}
+
+// NodeOptions configures a [Node].
+type NodeOptions struct {
+	// Bus is what events travel on. Required.
+	Bus *Bus
+	// Consumers is the durable handlers, on the streams of the bus. Default: a set of the node's own, if the bus has streams. The node runs it.
+	Consumers *consumer.Set
+	// Middleware is put around every handler, live handler and responder, the first one outermost. Default: none.
+	Middleware []Middleware
+	// Logger is told of live events that could not be handled and of streams that are made. Default: nobody is.
+	Logger *slog.Logger
+	// Clock tells the time. Default time.Now.
+	Clock func() time.Time
+	// Grace is how long handlers may go on after Run's context has ended, before theirs end. Default [consumer.DefaultGrace].
+	Grace time.Duration
+}
+
+// Node runs handlers, live handlers and responders on a bus. Its methods are safe for concurrent use.
+type Node struct {
+	opts NodeOptions
+
+	mu     sync.Mutex
+	live   []*liveHandler
+	errs   []error // of what was added, for Run
+	scope  *task.Scope
+	ctx    context.Context // of Run, while it runs
+	hard   context.Context // of handlers
+	ran    bool
+	closed bool
+}
+
+// NewNode returns a node to which handlers can be added. They work from [Node.Run] on.
+func NewNode(o NodeOptions) *Node {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Grace <= 0 {
+		o.Grace = consumer.DefaultGrace
+	}
+	if b := o.Bus; o.Consumers == nil && b.Streams() != nil {
+		o.Consumers = consumer.NewSet(consumer.Options{
+			Log: b.Streams(), Prepare: b.Prepare, Deliver: b.DeliverStored, Logger: o.Logger, Clock: o.Clock, Grace: o.Grace,
+		})
+	}
+	return &Node{opts: o}
+}
+
+// Node returns n, which makes it a [Host].
+func (n *Node) Node() *Node { return n }
+
+// Bus returns what events travel on.
+func (n *Node) Bus() *Bus { return n.opts.Bus }
+
+// Consumers returns the durable handlers, to look at and to manage. It is nil if nothing can be stored.
+func (n *Node) Consumers() *consumer.Set { return n.opts.Consumers }
+
+// Err returns what was wrong with handlers that could not be added. [Node.Run] returns it too.
+func (n *Node) Err() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return errors.Join(n.errs...)
+}
+
+// refuse keeps an error of an addition for Run.
+func (n *Node) refuse(what, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%s %q: %w", what, name, err)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.ran { // later ones are only their caller's: they would pile up
+		n.errs = append(n.errs, err)
+	}
+	return err
+}
+
+// ErrRan means that a node was run a second time, or that a handler was added to one that has ended.
+var ErrRan = errors.New("the node has been run already")
+
+// Run runs all handlers until the context ends. Then nothing new is taken up, what is being handled, and what waits in queues, is finished
+// within Grace, and it returns nil. It may be called once. If a handler could not be added, it returns why, at once.
+func (n *Node) Run(ctx context.Context) error {
+	if err := n.Err(); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(WithNode(ctx, n))
+	defer stop()
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	if err := n.begin(ctx, hard, stop); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	n.mu.Lock()
+	n.closed = true
+	live := n.live
+	n.mu.Unlock()
+	grace := time.AfterFunc(n.opts.Grace, cancel)
+	defer grace.Stop()
+	for _, l := range live {
+		l.queue.Close()
+	}
+	err := n.scope.Wait()
+	return err
+}
+
+// begin starts everything. If the consumers cannot run, the node does not either.
+func (n *Node) begin(ctx, hard context.Context, stop func()) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ran {
+		return ErrRan
+	}
+	n.ran, n.ctx, n.hard = true, ctx, hard
+	n.scope = &task.Scope{Policy: task.KeepGoing}
+	if set := n.opts.Consumers; set != nil {
+		n.scope.Go(context.WithoutCancel(ctx), "consumers", func(context.Context) error {
+			defer stop()
+			return set.Run(ctx)
+		})
+	}
+	for _, l := range n.live {
+		n.startLocked(l)
+	}
+	return nil
+}
+
+// add enters a live handler, and starts it if the node runs.
+func (n *Node) add(l *liveHandler) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return ErrRan
+	}
+	n.live = append(n.live, l)
+	if n.scope != nil {
+		n.startLocked(l)
+	}
+	return nil
+}
+
+func (n *Node) startLocked(l *liveHandler) {
+	hard := n.hard
+	for range l.workers {
+		n.scope.Go(context.WithoutCancel(n.ctx), l.kind+" "+l.name, func(context.Context) error {
+			l.run(hard)
+			return nil
+		})
+	}
+}
