@@ -13,7 +13,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/task"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -42,6 +44,16 @@ type Options struct {
 	// PProf serves Go's profiles under /debug/pprof/. Default: off. Danger:
 	// profiles show file names, function names and timing, and cost CPU.
 	PProf bool
+	// Bus is what the API below /v1/ publishes to and reads from. Default: none,
+	// and the API is not served.
+	Bus *bus.Bus
+	// Origins are those whose pages may call the API, as browsers write them:
+	// "https://app.example.com". Default: none but the door's own. Danger: such a
+	// page can do what the browser's user can.
+	Origins []string
+	// Event bounds events, subjects and filters, and is what the Bus has been
+	// given. Default: the constants of package event.
+	Event event.Limits
 	// Logger takes the log. Default: none.
 	Logger *slog.Logger
 	// Tracer makes a span for each request. Default: none are made.
@@ -75,11 +87,18 @@ type Door struct {
 	meter  *meter
 	nextID atomic.Uint64
 
+	buffered atomic.Int64    // bytes of bodies
+	draining context.Context // ends when subscriptions must
+	drain    context.CancelFunc
+
 	mu        sync.Mutex
 	conns     map[*conn]struct{}
 	addrs     map[addressKey]int
 	listeners []*listener
 	stopping  bool
+
+	subscribers int                // subscriptions under way
+	subscribed  map[addressKey]int // and from where
 	count     engine.Stats // the totals; Connections and Buffered are not kept here
 }
 
@@ -96,6 +115,17 @@ func New(o Options) (*Door, error) {
 		conns: make(map[*conn]struct{}),
 		addrs: make(map[addressKey]int),
 		meter: newMeter(),
+
+		subscribed: make(map[addressKey]int),
+	}
+	d.draining, d.drain = context.WithCancel(context.Background())
+	if p := checkOrigins(o.Origins); p != nil {
+		return nil, p
+	}
+	for _, origin := range o.Origins {
+		if err := d.cross.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("the origins of pages that may call the API: %w", err)
+		}
 	}
 	d.count.Closed = make(map[engine.Reason]uint64)
 	if err := d.opts.Metrics.Register(d.meter.seconds); err != nil {
@@ -163,6 +193,7 @@ func (d *Door) Shutdown(ctx context.Context) error {
 		return engine.ErrStopped
 	}
 	d.stopping = true
+	d.drain()
 	for c := range d.conns {
 		c.closeIdle()
 	}

@@ -40,11 +40,12 @@ func (d *Door) guard(next http.Handler) http.Handler {
 			http.Error(answer, "this server speaks HTTP/1.1", http.StatusHTTPVersionNotSupported)
 			return
 		}
-		if why := d.refuses(r, c); why != "" {
-			http.Error(answer, why, http.StatusForbidden)
+		if d.refuse(answer, r, c) {
 			return
 		}
-		r.Body = http.MaxBytesReader(answer, r.Body, d.opts.Limits.Body)
+		if !isAPI(r.URL.Path) { // whose handlers have limits of their own
+			r.Body = http.MaxBytesReader(answer, r.Body, d.opts.Limits.Body)
+		}
 		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 		ctx, answer.span = d.opts.Tracer.Start(ctx, "HTTP "+r.Method, trace.WithSpanKind(trace.SpanKindServer))
 		r = r.WithContext(ctx)
@@ -95,6 +96,24 @@ func securityHeaders() http.Header {
 		"Referrer-Policy":              {"no-referrer"},
 		"X-Content-Type-Options":       {"nosniff"},
 	}
+}
+
+// refuse answers a request that a browser was tricked into, and reports whether it was one.
+func (d *Door) refuse(w http.ResponseWriter, r *http.Request, c *conn) bool {
+	why, api := d.refuses(r, c), isAPI(r.URL.Path)
+	var p *problem
+	switch {
+	case why != "" && !api:
+		http.Error(w, why, http.StatusForbidden)
+	case why != "":
+		p = problemf(kindOrigin, "%s", why)
+	case api:
+		p = d.crossOrigin(w, r)
+	}
+	if p != nil {
+		p.write(w)
+	}
+	return why != "" || p != nil
 }
 
 // refuses says why a request that a browser was tricked into is not served, or nothing.

@@ -31,6 +31,33 @@ type Limits struct {
 	// WriteTimeout is how long a peer may take for one piece of a response (at
 	// most 64 KiB). Default 30 s.
 	WriteTimeout time.Duration
+	// Publish is the size in bytes of the body of a request that publishes.
+	// Default 16 MiB, which is also the largest event by default.
+	Publish int64
+	// Buffered is the size in bytes of the bodies of all requests together that
+	// are being read or answered; a request that would exceed it is told to come
+	// again. Default 256 MiB.
+	Buffered int64
+	// Batch is the number of CloudEvents in one request. They are stored in one
+	// commit, which takes what the store can commit at once. Default 1000.
+	Batch int
+	// PublishTimeout is how long a publisher waits for the store. Default 30 s.
+	PublishTimeout time.Duration
+	// Subscribers is the number of subscriptions at the same time. Default 512,
+	// half of Connections. Danger of more than Connections less what others
+	// need: subscriptions keep publishers and scrapers out.
+	Subscribers int
+	// SubscribersPerAddress is the same for one IPv4 address or IPv6 /64.
+	// Default 64. Danger: a proxy in front of the door is one address.
+	SubscribersPerAddress int
+	// QueueEvents and QueueBytes bound what waits for one live subscriber;
+	// events that wait for several are there once. Default 1024 events and 4 MiB.
+	// Danger: an event larger than QueueBytes never reaches a live subscriber.
+	QueueEvents, QueueBytes int
+	// Heartbeat is how often a subscription that has nothing to say says so, and
+	// whether its right is still there is looked at. Default 15 s: proxies give
+	// up after 30 to 60 s of silence.
+	Heartbeat time.Duration
 }
 
 // The defaults of Limits.
@@ -44,6 +71,16 @@ const (
 	DefaultRequestTimeout   = 30 * time.Second
 	DefaultIdleTimeout      = 60 * time.Second
 	DefaultWriteTimeout     = 30 * time.Second
+
+	DefaultPublish               = 16 << 20
+	DefaultBuffered              = 256 << 20
+	DefaultBatch                 = 1000
+	DefaultPublishTimeout        = 30 * time.Second
+	DefaultSubscribers           = 512
+	DefaultSubscribersPerAddress = 64
+	DefaultQueueEvents           = 1024
+	DefaultQueueBytes            = 4 << 20
+	DefaultHeartbeat             = 15 * time.Second
 )
 
 // Fixed bounds, which have no reason to be configured.
@@ -59,6 +96,16 @@ const (
 	maxBackoff = time.Second
 	// refusalEvery is how often refused connections are logged.
 	refusalEvery = time.Second
+	// maxDepth bounds the nesting of JSON that the API is sent.
+	maxDepth = 64
+	// maxIdempotency bounds an Idempotency-Key in bytes.
+	maxIdempotency = 255
+	// maxAttributes bounds the attributes of a CloudEvent: more headers than an event may have.
+	maxAttributes = 256
+	// firstBody is what is allocated for a body of unknown length.
+	firstBody = 512
+	// reconnectAfter is how long a client of server-sent events waits before it connects again.
+	reconnectAfter = 2 * time.Second
 )
 
 func (l Limits) withDefaults() Limits {
@@ -71,6 +118,15 @@ func (l Limits) withDefaults() Limits {
 	l.RequestTimeout = orDefault(l.RequestTimeout, DefaultRequestTimeout)
 	l.IdleTimeout = orDefault(l.IdleTimeout, DefaultIdleTimeout)
 	l.WriteTimeout = orDefault(l.WriteTimeout, DefaultWriteTimeout)
+	l.Publish = orDefault(l.Publish, DefaultPublish)
+	l.Buffered = orDefault(l.Buffered, DefaultBuffered)
+	l.Batch = orDefault(l.Batch, DefaultBatch)
+	l.PublishTimeout = orDefault(l.PublishTimeout, DefaultPublishTimeout)
+	l.Subscribers = orDefault(l.Subscribers, DefaultSubscribers)
+	l.SubscribersPerAddress = orDefault(l.SubscribersPerAddress, DefaultSubscribersPerAddress)
+	l.QueueEvents = orDefault(l.QueueEvents, DefaultQueueEvents)
+	l.QueueBytes = orDefault(l.QueueBytes, DefaultQueueBytes)
+	l.Heartbeat = orDefault(l.Heartbeat, DefaultHeartbeat)
 	return l
 }
 

@@ -26,7 +26,14 @@ func (d *Door) routes() http.Handler {
 		inside("GET /debug/pprof/symbol", pprof.Symbol)
 		inside("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return mux
+	api := d.api()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isAPI(r.URL.Path) {
+			api.ServeHTTP(w, r) // before a ServeMux cleans the path
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func (d *Door) ready(w http.ResponseWriter, _ *http.Request) {

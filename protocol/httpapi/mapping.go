@@ -1,0 +1,274 @@
+package httpapi
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spate-io/spate/event"
+)
+
+// How CloudEvents and events of Spate are turned into each other; the package comment has the table. What both agree on is an attribute
+// and a field, an attribute that Spate has no field for is a header, and a header that cannot be an attribute travels in one
+// attribute with all such.
+const (
+	defaultSource = "/spate"
+	defaultType   = "io.spate.event"
+
+	// Headers of events that came as CloudEvents.
+	ceID      = "ce-id"         // the id, unless it is the event's
+	ceSource  = "ce-source"     // unless it is defaultSource
+	ceType    = "ce-type"       // unless it is defaultType
+	ceSubject = "ce-subject"    // the subject was given, although it could be made from the type
+	ceTime    = "ce-time"       // the time as it was written, unless it is written like that here
+	ceSchema  = "ce-dataschema" // the schema
+	ceBare    = "ce-bare"       // names of extensions that are integers or booleans
+	explicit  = "explicit"      // value of ceSubject
+
+	// Extension attributes.
+	extKey     = "partitionkey" // of the CloudEvents extension "Partitioning"
+	extRawKey  = "spatekey"     // a key that cannot be an attribute, URL-encoded
+	extHeaders = "spateheaders" // headers that cannot be attributes, as name=value&…, URL-encoded
+	extText    = "spatetext"    // data is text, and the event has no content-type
+	textPlain  = "text/plain"
+)
+
+// subjectOf makes a subject of a type: org.example.order.created is org/example/order/created.
+func subjectOf(kind string) string { return strings.ReplaceAll(kind, ".", "/") }
+
+// idOf makes the ID of an event of the id of a CloudEvent, which only together with its source identifies it.
+func idOf(source, id string, at time.Time) event.ID {
+	if parsed, err := event.ParseID(id); err == nil {
+		return parsed
+	}
+	return derivedID(at, "cloudevent", source, id)
+}
+
+func writtenTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// toEvent makes the event that a CloudEvent is.
+func (c *cloudEvent) toEvent() (*event.Event, *problem) {
+	e := &event.Event{Subject: c.subject, Data: c.data}
+	add := func(name, value string, unless bool) {
+		if value != "" && !unless {
+			e.Headers = append(e.Headers, event.Header{Name: name, Value: value})
+		}
+	}
+	if c.time != "" {
+		t, err := time.Parse(time.RFC3339, c.time)
+		if err != nil {
+			return nil, problemf(kindEvent, "the time %.40q is none of RFC 3339, such as 2026-01-02T15:04:05.6Z", c.time)
+		}
+		e.Time = t.UTC()
+		add(ceTime, c.time, writtenTime(t) == c.time)
+	}
+	if c.subject == "" {
+		e.Subject = subjectOf(c.kind)
+	}
+	e.ID = idOf(c.source, c.id, e.Time)
+	add(ceID, c.id, e.ID.String() == c.id)
+	add(ceSource, c.source, c.source == defaultSource)
+	add(ceType, c.kind, c.kind == defaultType && c.subject != "")
+	add(ceSubject, explicit, c.subject != subjectOf(c.kind) || c.kind == defaultType)
+	add(ceSchema, c.schema, false)
+	inferred := c.text && c.contentType == textPlain && slices.Contains(c.extensions, attr{extText, "true", true})
+	add(contentType, c.contentType, inferred)
+	return e, c.extensionsTo(e, inferred)
+}
+
+// extensionsTo gives an event what the extensions say.
+func (c *cloudEvent) extensionsTo(e *event.Event, inferred bool) *problem {
+	var bare []string
+	for _, a := range c.extensions {
+		switch {
+		case a.name == extKey && a.bare:
+			return problemf(kindEvent, "the attribute %q must be a text", extKey)
+		case a.name == extKey:
+			e.Key = a.value
+		case a.name == extRawKey:
+			key, err := url.QueryUnescape(a.value)
+			if err != nil {
+				return problemf(kindEvent, "the attribute %q is not URL-encoded", extRawKey)
+			}
+			e.Key = key
+		case a.name == extHeaders:
+			if p := unpackHeaders(e, a.value); p != nil {
+				return p
+			}
+		case a.name == extText && inferred:
+		default:
+			e.Headers = append(e.Headers, event.Header{Name: a.name, Value: a.value})
+			if a.bare {
+				bare = append(bare, a.name)
+			}
+		}
+	}
+	if len(bare) > 0 {
+		e.Headers = append(e.Headers, event.Header{Name: ceBare, Value: strings.Join(bare, " ")})
+	}
+	return nil
+}
+
+// packHeaders writes headers as name=value&…, URL-encoded.
+func packHeaders(headers []event.Header) string {
+	parts := make([]string, len(headers))
+	for i, h := range headers {
+		parts[i] = url.QueryEscape(h.Name) + "=" + url.QueryEscape(h.Value)
+	}
+	return strings.Join(parts, "&")
+}
+
+func unpackHeaders(e *event.Event, text string) *problem {
+	for part := range strings.SplitSeq(text, "&") {
+		name, value, _ := strings.Cut(part, "=")
+		n, err := url.QueryUnescape(name)
+		if err == nil {
+			value, err = url.QueryUnescape(value)
+		}
+		if err != nil {
+			return problemf(kindEvent, "the attribute %q is not name=value&name=value, URL-encoded", extHeaders)
+		}
+		if len(e.Headers) >= maxAttributes {
+			return problemf(kindEvent, "the attribute %q has more than %d headers", extHeaders, maxAttributes)
+		}
+		e.Headers = append(e.Headers, event.Header{Name: n, Value: value})
+	}
+	return nil
+}
+
+// appendCloudEvent appends an event as a CloudEvent in the JSON format.
+func appendCloudEvent(to []byte, e *event.Event) []byte { return fromEvent(e).appendJSON(to) }
+
+// fromEvent makes the CloudEvent that an event is.
+func fromEvent(e *event.Event) *cloudEvent {
+	h := sorted{event: e, unique: map[string]string{}}
+	h.sort()
+	c := &cloudEvent{id: e.ID.String(), source: defaultSource, kind: defaultType, subject: e.Subject, time: writtenTime(e.Time), data: e.Data}
+	h.attributes(c)
+	if _, typed := h.used[ceType]; typed && subjectOf(c.kind) == e.Subject && h.used[ceSubject] == "" {
+		c.subject = ""
+	}
+	if _, typed := h.used[contentType]; !typed && len(e.Data) > 0 && utf8.Valid(e.Data) && !plainJSON(e.Data) {
+		c.contentType = textPlain
+		c.extensions = append(c.extensions, attr{extText, "true", true})
+	}
+	switch {
+	case e.Key == "":
+	case usableText(e.Key):
+		c.extensions = append(c.extensions, attr{name: extKey, value: e.Key})
+	default:
+		c.extensions = append(c.extensions, attr{name: extRawKey, value: url.QueryEscape(e.Key)})
+	}
+	h.extensions(c)
+	return c
+}
+
+// sorted is the headers of an event by what becomes of them.
+type sorted struct {
+	event  *event.Event
+	unique map[string]string // that are there once
+	used   map[string]string // for context attributes
+}
+
+// sort finds the headers that say something about the CloudEvent, and that would be made again of what they become.
+func (s *sorted) sort() {
+	twice := map[string]bool{}
+	for _, h := range s.event.Headers {
+		_, there := s.unique[h.Name]
+		twice[h.Name] = there || twice[h.Name]
+		s.unique[h.Name] = h.Value
+	}
+	for name, again := range twice {
+		if again {
+			delete(s.unique, name)
+		}
+	}
+	s.used = map[string]string{}
+	for _, name := range []string{ceSource, ceType, ceSubject, ceTime, ceID, ceSchema, contentType} { // each asks about those before it
+		if v, there := s.unique[name]; there && v != "" && usableText(v) && s.usable(name, v) {
+			s.used[name] = v
+		}
+	}
+}
+
+func (s *sorted) usable(name, v string) bool {
+	e := s.event
+	switch name {
+	case ceSource:
+		return v != defaultSource
+	case ceType:
+		return v != defaultType || subjectOf(v) == e.Subject && s.unique[ceSubject] != explicit
+	case ceSubject:
+		kind := s.used[ceType]
+		return v == explicit && kind != "" && kind != defaultType && subjectOf(kind) == e.Subject
+	case ceTime:
+		t, err := time.Parse(time.RFC3339, v)
+		return err == nil && t.Equal(e.Time) && v != writtenTime(t)
+	case ceID:
+		source := s.used[ceSource]
+		if source == "" {
+			source = defaultSource
+		}
+		return v != e.ID.String() && (idOf(source, v, e.Time) == e.ID || idOf(source, v, time.Time{}) == e.ID)
+	}
+	return true
+}
+
+// attributes sets the context attributes.
+func (s *sorted) attributes(c *cloudEvent) {
+	for name, to := range map[string]*string{
+		ceSource: &c.source, ceType: &c.kind, ceTime: &c.time, ceID: &c.id, ceSchema: &c.schema, contentType: &c.contentType,
+	} {
+		if v, used := s.used[name]; used {
+			*to = v
+		}
+	}
+}
+
+// extensions adds the other headers, and those that cannot be attributes in one.
+func (s *sorted) extensions(c *cloudEvent) {
+	bare, typed := s.bare()
+	var rest []event.Header
+	for _, h := range s.event.Headers {
+		if _, used := s.used[h.Name]; used || typed && h.Name == ceBare {
+			continue
+		}
+		if !s.extension(h.Name) {
+			rest = append(rest, h)
+			continue
+		}
+		c.extensions = append(c.extensions, attr{h.Name, h.Value, bare[h.Name]})
+	}
+	if len(rest) > 0 {
+		c.extensions = append(c.extensions, attr{name: extHeaders, value: packHeaders(rest)})
+	}
+}
+
+// extension tells whether a header becomes an attribute of its name.
+func (s *sorted) extension(name string) bool {
+	v, once := s.unique[name]
+	ours := name == extKey || name == extRawKey || name == extHeaders || name == extText
+	return once && !ours && extensionName(name) && usableText(v)
+}
+
+// bare returns the extensions that are written without quotes, and whether the header that says so says nothing else.
+func (s *sorted) bare() (names map[string]bool, ok bool) {
+	v, there := s.unique[ceBare]
+	if !there {
+		return nil, false
+	}
+	names = map[string]bool{}
+	listed := strings.Split(v, " ")
+	var order []string
+	for _, h := range s.event.Headers {
+		if slices.Contains(listed, h.Name) && s.extension(h.Name) && bareValue(h.Value) {
+			names[h.Name], order = true, append(order, h.Name)
+		}
+	}
+	if !slices.Equal(listed, order) {
+		return nil, false
+	}
+	return names, true
+}

@@ -1,0 +1,202 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/event"
+)
+
+// A subscription is one GET /v1/subscribe under way.
+type subscription struct {
+	*call
+	door   *Door
+	filter string
+	out    *sse
+	judged uint64 // the generation of the access rules under which it was allowed
+}
+
+// Why a subscription ends that the client did not end. The texts are the last thing that the client reads.
+var (
+	errDrained  = errors.New("the server is shutting down")
+	errOverflow = errors.New("too slow: events would have been lost; connect again, or read from a stream")
+)
+
+// subscribe is GET /v1/subscribe: live, or from a stream.
+func (d *Door) subscribe(c *call) error {
+	q := c.r.URL.Query()
+	if p := knownParameters(q, "filter", "stream", "from", "policy", "format", "corrupt"); p != nil {
+		return p
+	}
+	raw := q.Get("format") == "data"
+	if f := q.Get("format"); f != "" && f != "cloudevents" && !raw {
+		return problemf(kindRequest, "format must be cloudevents or data, not %.40q", f)
+	}
+	s := &subscription{call: c, door: d, filter: q.Get("filter"), judged: c.generation}
+	if q.Get("stream") != "" {
+		return s.serveStream(q, raw)
+	}
+	return s.serveLive(q, raw)
+}
+
+// knownParameters refuses a parameter that nobody knows, or that is there twice: its misspelling would change what is read.
+func knownParameters(q url.Values, known ...string) *problem {
+	left := len(q)
+	for _, name := range known {
+		if values, there := q[name]; there {
+			left--
+			if len(values) > 1 {
+				return problemf(kindRequest, "the parameter %s is there twice", name)
+			}
+		}
+	}
+	if left > 0 {
+		return problemf(kindRequest, "a parameter is not known: there are %v", known)
+	}
+	return nil
+}
+
+// serveLive sends what is published from now on.
+func (s *subscription) serveLive(q url.Values, raw bool) error {
+	policy, known := map[string]bus.Overflow{
+		"": bus.Disconnect, "disconnect": bus.Disconnect, "drop-oldest": bus.DropOldest, "drop-newest": bus.DropNewest,
+	}[q.Get("policy")]
+	switch {
+	case !known:
+		return problemf(kindRequest, "policy must be disconnect, drop-oldest or drop-newest, not %.40q", q.Get("policy"))
+	case q.Has("from") || q.Has("corrupt"):
+		return problemf(kindRequest, "from and corrupt need a stream to read from: add stream=NAME")
+	case s.filter == "":
+		return problemf(kindRequest, "say which subjects: filter=sensors/+/temperature, or filter=%%23 for all")
+	}
+	limits := s.door.opts.Limits
+	if _, err := event.ParseFilter(s.filter, s.door.opts.Event); err != nil {
+		return err
+	}
+	if err := s.door.may(s.call, auth.ActionSubscribe, s.filter); err != nil {
+		return err
+	}
+	leave, err := s.door.enter(s.call)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	queue, err := s.door.opts.Bus.NewQueue(s.filter, bus.QueueOptions{Events: limits.QueueEvents, Bytes: limits.QueueBytes, Overflow: policy})
+	if err != nil {
+		return err
+	}
+	defer queue.Close()
+	return s.run(raw, func(ctx context.Context) error { return s.sendLive(ctx, queue) })
+}
+
+// run sends the head of the answer and then what send sends, until that ends with a reason, which the client is told.
+func (s *subscription) run(raw bool, send func(context.Context) error) error {
+	s.out = newSSE(s.w, raw)
+	if s.r.Method == http.MethodHead {
+		return nil
+	}
+	if err := s.out.control.SetReadDeadline(time.Time{}); err != nil { // the request has been read; its answer has no end
+		return err
+	}
+	ctx, cancel := s.door.untilDrain(s.r.Context())
+	defer cancel()
+	s.out.retry()
+	err := send(ctx)
+	if s.r.Context().Err() != nil {
+		return nil // the client has gone
+	}
+	if context.Cause(ctx) == errDrained {
+		err = errDrained
+	}
+	s.farewell(err)
+	return nil
+}
+
+// farewell is the last thing that is sent.
+func (s *subscription) farewell(err error) {
+	switch {
+	case errors.Is(err, errDrained):
+	case errors.Is(err, bus.ErrOverflow):
+		err = errOverflow
+		s.out.notice("error", problemf(kindBusy, "%v", err))
+	default:
+		p := problemOf(err)
+		if p.kind == kindInternal {
+			s.door.opts.Logger.Error("a subscription failed", "conn", s.conn.id, "filter", s.filter, "error", err)
+		}
+		err = p
+		s.out.notice("error", p)
+	}
+	s.out.comment("closed: " + err.Error())
+	_ = s.out.flush() // the client may have gone
+}
+
+// sendLive sends what the queue brings.
+func (s *subscription) sendLive(ctx context.Context, queue *bus.Queue) error {
+	dropped := uint64(0)
+	for {
+		if queue.Len() == 0 || s.out.full() {
+			if err := s.out.flush(); err != nil {
+				return err
+			}
+		}
+		e, err := s.next(ctx, queue)
+		if err != nil {
+			return err
+		}
+		if n := queue.Dropped(); n > dropped {
+			s.out.notice("dropped", map[string]uint64{"dropped": n - dropped})
+			dropped = n
+		}
+		if e == nil {
+			s.out.comment("")
+			continue
+		}
+		if err := s.mayReceive(e.Subject); err != nil {
+			return err
+		}
+		s.out.event(e, "")
+	}
+}
+
+// next waits for the next event; there is none when it is time for a sign of life.
+func (s *subscription) next(ctx context.Context, queue *bus.Queue) (*event.Event, error) {
+	wait, cancel := context.WithTimeout(ctx, s.door.opts.Limits.Heartbeat)
+	defer cancel()
+	e, err := queue.Next(wait)
+	if err != nil && wait.Err() != nil && ctx.Err() == nil {
+		return nil, s.stillAllowed()
+	}
+	return e, err
+}
+
+// mayReceive asks about one event, unless nothing has changed since the subscription was allowed.
+func (s *subscription) mayReceive(subject string) error {
+	a := s.door.opts.Auth
+	if a.Generation() == s.judged && s.id.Expires().IsZero() || a.CanReceive(s.id, subject) {
+		return nil
+	}
+	return a.Authorize(s.from, s.id, auth.ActionReceive, subject)
+}
+
+// stillAllowed ends a subscription that says nothing once its right is gone: it would look like a quiet one.
+func (s *subscription) stillAllowed() error {
+	a := s.door.opts.Auth
+	generation := a.Generation()
+	if generation == s.judged && s.id.Expires().IsZero() {
+		return nil
+	}
+	if s.filter == "" {
+		return a.Refresh(s.id)
+	}
+	if err := s.door.may(s.call, auth.ActionSubscribe, s.filter); err != nil {
+		return err
+	}
+	s.judged = generation
+	return nil
+}
