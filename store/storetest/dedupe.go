@@ -15,6 +15,7 @@ var dedupeChecks = []check{
 	{"window", checkDedupeWindow},
 	{"of a stream", checkDedupeStream},
 	{"only when it is asked for", checkDedupeOff},
+	{"only while the record is there", checkDedupeRemoved},
 	{"from many goroutines", checkDedupeMany},
 	{"a refused batch leaves no trace", checkDedupeRefused},
 }
@@ -119,6 +120,29 @@ func checkDedupeOff(f *fixture) {
 	f.counts(always, 3)
 	b := f.commit(&store.Batch{Appends: []store.Append{always, always, nameless}})
 	equal(f, "offset", b.Appends[2].Offset, 6)
+	f.both(func() {
+		again := f.commit(&store.Batch{Appends: []store.Append{once(p, 1, "again")}}).Appends[0]
+		if !again.Duplicate || again.Offset < 2 || again.Offset > 5 {
+			f.Fatalf("duplicate %v of offset %d, and not of one of 2 to 5, which were appended without Dedupe", again.Duplicate, again.Offset)
+		}
+	})
+}
+
+// checkDedupeRemoved removes, trims and drops what would be repeated.
+func checkDedupeRemoved(f *fixture) {
+	p := part("a", 0)
+	f.counts(once(p, 1, "one"), 0)
+	f.counts(once(p, 2, "two"), 1)
+	f.counts(once(p, 3, "three"), 2)
+	f.commit(&store.Batch{Removes: []store.Position{at(p, 1)}})
+	f.counts(once(p, 2, "again"), 3)
+	f.commit(&store.Batch{Trims: []store.Position{at(p, 2)}})
+	f.reopen()
+	f.counts(once(p, 1, "again"), 4)
+	f.repeats(once(p, 3, "again"), 2, f.Clock.Now())
+	b := f.commit(&store.Batch{Trims: []store.Position{at(p, 3)}, Appends: []store.Append{once(p, 3, "with the trim")}})
+	equal(f, "it repeats what the same batch has trimmed", b.Appends[0].Duplicate, false)
+	f.holds(p, "again", "again", "with the trim")
 }
 
 func checkDedupeMany(f *fixture) {

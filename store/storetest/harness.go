@@ -32,7 +32,8 @@ type Harness struct {
 	// Clock is the clock that the stores were given.
 	Clock *Clock
 
-	// Crash ends a store as kill -9 would. The suite then calls Open, and does not close the old one.
+	// Crash ends a store as kill -9 or a loss of power would: what was committed with [store.Fsync] must stay. The suite then calls Open, and does not close the old
+	// store.
 	Crash func(s store.Store)
 
 	// Stall holds up what is submitted from now on, so that nothing becomes durable, until release is called. Release may be called twice.

@@ -51,7 +51,8 @@ var (
 // A dice makes a script. Times are even and the window is odd, in seconds, so that its edge is never met.
 type dice struct {
 	*rand.Rand
-	reach int // offsets are below it, more or less
+	reach   int  // offsets are below it, more or less
+	relaxed bool // batches may ask for less than Fsync, so that the next crash is none
 }
 
 const scriptWindow = 61 * time.Second
@@ -62,6 +63,9 @@ func generate(seed uint64, n int) []step {
 	for i := range steps {
 		d.reach = i + 5
 		steps[i] = d.step()
+		if steps[i].restart != goOn {
+			d.relaxed = d.oneIn(2)
+		}
 	}
 	return steps
 }
@@ -94,7 +98,10 @@ func (d dice) step() step {
 }
 
 func (d dice) draft() draft {
-	b := draft{Batch: store.Batch{Durability: store.Durability(d.IntN(3))}}
+	var b draft
+	if d.relaxed {
+		b.Durability = store.Durability(d.IntN(3))
+	}
 	for range d.IntN(5) {
 		b.Appends = append(b.Appends, d.append())
 	}
