@@ -57,6 +57,9 @@ e2e: ## Real clients against the built binary (needs redis-server and redis-tool
 
 ##@ Now and then
 
+crash: ## Kill the server 200 times, and cut its power 200 times
+	$(GO) test -count=1 -timeout 30m -v ./internal/crash -args -kills 200
+
 soak: ## Random connects, slow readers, kills and reloads under the race detector for SOAK (10m)
 	$(GO) test -race -timeout 20m -run '^TestSoak$$' ./server -v -args -soak $(SOAK)
 
@@ -66,4 +69,4 @@ bench: ## Spate beside its peers (see bench/README.md)
 clean: ## Remove what was built here
 	rm -rf bin cover.out cover.html
 
-.PHONY: help build test race lint tidy ci cover fuzz fuzz-corpus cross e2e soak bench clean
+.PHONY: help build test race crash lint tidy ci cover fuzz fuzz-corpus cross e2e soak bench clean

@@ -26,15 +26,15 @@ func (b *Bus) Publish(ctx context.Context, e *event.Event) (receivers int, err e
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	done := make(chan struct{})
-	var n int
-	b.Submit([]*event.Event{e}, func(receivers int, failed error) {
-		n, err = receivers, failed
-		close(done)
-	})
+	type result struct {
+		receivers int
+		err       error
+	}
+	done := make(chan result, 1) // nobody may wait for it any more
+	b.Submit([]*event.Event{e}, func(receivers int, err error) { done <- result{receivers, err} })
 	select {
-	case <-done:
-		return n, err
+	case r := <-done:
+		return r.receivers, r.err
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}

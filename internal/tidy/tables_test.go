@@ -6,7 +6,8 @@ const module = "github.com/spate-io/spate"
 // An implementation stands above the interface that it implements, and the kit for tests above what it starts.
 // A new package is entered here first, where it belongs.
 var layers = []layer{
-	{dir: "examples"}, // every directory below it is a program of its own
+	{dir: "internal/crash", testsOnly: true}, // tests that need a process of their own
+	{dir: "examples"},                        // every directory below it is a program of its own
 	{dir: "cmd/spate"},
 	{dir: "server", onlyFrom: []string{"cmd"}},
 	{dir: "server/dashboard", onlyFrom: []string{"server"}},
@@ -25,7 +26,7 @@ var layers = []layer{
 	{dir: "stream"},
 	{dir: "auth"},
 	{dir: "store/natsstore", onlyFrom: []string{"cmd", "server"}},
-	{dir: "store/pebblestore", onlyFrom: []string{"cmd", "server", "."}},
+	{dir: "store/pebblestore", onlyFrom: []string{"cmd", "server", ".", "internal/crash"}},
 	{dir: "store/memstore"},
 	{dir: "store/storetest", testsOnly: true},
 	{dir: "store"},
