@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"errors"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -13,6 +14,10 @@ import (
 // A guardFS stands between Pebble and the file system. It notices a write or an fsync that fails, also one that Pebble would try
 // again in the background, and from then on lets nothing more through: after a failed fsync nobody knows what the disk holds, and another attempt
 // could seem to succeed. A full disk is no failure as long as it does not hit the log.
+//
+// The log and the directories are special: where they fail, Pebble panics, in one place so that nobody can recover. So to those the guard answers
+// that all went well, after it has told the store, which acknowledges nothing from then on. Tables and the manifest are told the truth, so
+// that Pebble never counts on a file that is not there.
 type guardFS struct {
 	vfs.FS
 	fail   func(error)
@@ -33,39 +38,49 @@ func (g *guardFS) refused() error {
 }
 
 // watch passes on the outcome of a write.
-func (g *guardFS) watch(err error) error {
-	if err != nil && !errors.Is(err, syscall.ENOSPC) {
+func (g *guardFS) watch(err error, hushed bool) error {
+	if err != nil && (hushed || !errors.Is(err, syscall.ENOSPC)) {
 		g.fail(err)
+	}
+	if hushed {
+		return nil
 	}
 	return err
 }
 
 // file wraps a file that was opened for writing.
-func (g *guardFS) file(open func() (vfs.File, error)) (vfs.File, error) {
-	if err := g.refused(); err != nil {
+func (g *guardFS) file(name string, open func() (vfs.File, error)) (vfs.File, error) {
+	hushed := strings.HasSuffix(name, ".log")
+	err := g.refused()
+	if err != nil && !hushed {
 		time.Sleep(fencedDelay) // Pebble tries again at once, for ever
 		return nil, err
 	}
-	f, err := open()
-	if g.watch(err) != nil {
-		return nil, err
+	var f vfs.File
+	if err == nil {
+		if f, err = open(); g.watch(err, hushed) != nil {
+			return nil, err
+		}
 	}
-	return &guardFile{File: f, fs: g}, nil
+	if err != nil {
+		f = vfs.NewMemFile(nil) // stays empty, since nothing is let through any more
+	}
+	return &guardFile{File: f, fs: g, hushed: hushed}, nil
 }
 
 // Create implements vfs.FS.
 func (g *guardFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	return g.file(func() (vfs.File, error) { return g.FS.Create(name, category) })
+	return g.file(name, func() (vfs.File, error) { return g.FS.Create(name, category) })
 }
 
 // OpenReadWrite implements vfs.FS.
 func (g *guardFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, options ...vfs.OpenOption) (vfs.File, error) {
-	return g.file(func() (vfs.File, error) { return g.FS.OpenReadWrite(name, category, options...) })
+	return g.file(name, func() (vfs.File, error) { return g.FS.OpenReadWrite(name, category, options...) })
 }
 
 // ReuseForWrite implements vfs.FS.
 func (g *guardFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	return g.file(func() (vfs.File, error) { return g.FS.ReuseForWrite(old, name, category) })
+	return g.file(name, func() (vfs.File, error) { return g.FS.ReuseForWrite(old, name, category) })
 }
 
 // OpenDir implements vfs.FS. Directories are opened to be synced.
@@ -74,7 +89,7 @@ func (g *guardFS) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &guardFile{File: f, fs: g}, nil
+	return &guardFile{File: f, fs: g, hushed: true}, nil
 }
 
 func (g *guardFS) change(do func() error) error {
@@ -85,7 +100,7 @@ func (g *guardFS) change(do func() error) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return err // Pebble removes what may be gone
 	}
-	return g.watch(err)
+	return g.watch(err, false)
 }
 
 // Link implements vfs.FS.
@@ -116,53 +131,75 @@ func (g *guardFS) MkdirAll(dir string, mode os.FileMode) error {
 // Unwrap implements vfs.FS.
 func (g *guardFS) Unwrap() vfs.FS { return g.FS }
 
-// A guardFile is a file that was opened for writing.
+// A guardFile is a file that was opened for writing, or a directory.
 type guardFile struct {
 	vfs.File
-	fs *guardFS
+	fs     *guardFS
+	hushed bool // its failures are told to the store, not to Pebble
 }
 
-func (f *guardFile) allow() error { return f.fs.refused() }
+// do carries out an operation that changes the disk, unless nothing may.
+func (f *guardFile) do(operation func() error) error {
+	if err := f.fs.refused(); err != nil {
+		if f.hushed {
+			return nil
+		}
+		return err
+	}
+	return f.fs.watch(operation(), f.hushed)
+}
 
 // Write implements io.Writer.
-func (f *guardFile) Write(p []byte) (int, error) {
-	if err := f.allow(); err != nil {
-		return 0, err
-	}
-	n, err := f.File.Write(p)
-	return n, f.fs.watch(err)
+func (f *guardFile) Write(p []byte) (n int, err error) {
+	n = len(p)
+	err = f.do(func() (err error) {
+		var written int
+		if written, err = f.File.Write(p); err != nil && !f.hushed {
+			n = written
+		}
+		return err
+	})
+	return n, err
 }
 
 // WriteAt implements io.WriterAt.
-func (f *guardFile) WriteAt(p []byte, offset int64) (int, error) {
-	if err := f.allow(); err != nil {
-		return 0, err
-	}
-	n, err := f.File.WriteAt(p, offset)
-	return n, f.fs.watch(err)
+func (f *guardFile) WriteAt(p []byte, offset int64) (n int, err error) {
+	n = len(p)
+	err = f.do(func() (err error) {
+		var written int
+		if written, err = f.File.WriteAt(p, offset); err != nil && !f.hushed {
+			n = written
+		}
+		return err
+	})
+	return n, err
+}
+
+// Preallocate implements vfs.File.
+func (f *guardFile) Preallocate(offset, length int64) error {
+	return f.do(func() error { return f.File.Preallocate(offset, length) })
 }
 
 // Sync implements vfs.File.
-func (f *guardFile) Sync() error {
-	if err := f.allow(); err != nil {
-		return err
-	}
-	return f.fs.watch(f.File.Sync())
-}
+func (f *guardFile) Sync() error { return f.do(f.File.Sync) }
 
 // SyncData implements vfs.File.
-func (f *guardFile) SyncData() error {
-	if err := f.allow(); err != nil {
-		return err
-	}
-	return f.fs.watch(f.File.SyncData())
-}
+func (f *guardFile) SyncData() error { return f.do(f.File.SyncData) }
 
 // SyncTo implements vfs.File.
-func (f *guardFile) SyncTo(length int64) (bool, error) {
-	if err := f.allow(); err != nil {
-		return false, err
+func (f *guardFile) SyncTo(length int64) (full bool, err error) {
+	err = f.do(func() (err error) {
+		full, err = f.File.SyncTo(length)
+		return err
+	})
+	return full, err
+}
+
+// Close implements io.Closer. Some file systems say only here that a write has failed.
+func (f *guardFile) Close() error {
+	err := f.File.Close()
+	if f.fs.refused() != nil {
+		return nil
 	}
-	full, err := f.File.SyncTo(length)
-	return full, f.fs.watch(err)
+	return f.fs.watch(err, f.hushed)
 }

@@ -17,8 +17,9 @@ import (
 // formatVersion is written into new directories; others are refused.
 const formatVersion = 1
 
-// pebbleFormat is what Pebble may use of its own format, so that a library that is newer does not change ours without notice.
-const pebbleFormat = pebble.FormatColumnarBlocks
+// pebbleFormat is what Pebble may use of its own format, so that a newer library does not change ours without notice. This one can tell a log that
+// was cut by a crash from one that is damaged.
+const pebbleFormat = pebble.FormatWALSyncChunks
 
 // Open opens the store in a directory, which is made if there is none. The errors are [store.ErrInUse], [store.ErrFormat], and those of the disk.
 func Open(dir string, options Options) (*Store, error) {
