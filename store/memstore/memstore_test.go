@@ -1,9 +1,13 @@
 package memstore
 
 import (
+	"bytes"
+	"encoding/gob"
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
@@ -108,4 +112,62 @@ func TestFaults(t *testing.T) {
 	defer next.Close()
 	commit(t, next, appending("h"), nil)
 	holds(t, next, "c", "e", "h")
+}
+
+// TestRefuse has a hook refuse batches by what is in them.
+func TestRefuse(t *testing.T) {
+	mine := errors.New("mine")
+	s := opened(t, Options{BeforeCommit: func(b *store.Batch) error {
+		if string(b.Appends[0].Event.Data) == "b" {
+			return mine
+		}
+		return nil
+	}})
+	commit(t, s, appending("a"), nil)
+	commit(t, s, appending("b"), mine)
+	commit(t, s, appending("c"), nil)
+	holds(t, s, "a", "c")
+}
+
+// TestFormat restores what no memstore wrote.
+func TestFormat(t *testing.T) {
+	var other bytes.Buffer
+	if err := gob.NewEncoder(&other).Encode("spate memstore 999"); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*bytes.Buffer{&other, bytes.NewBufferString("something else")} {
+		if _, err := Restore(r, Options{}); !errors.Is(err, store.ErrFormat) {
+			t.Errorf("restoring an unknown format: %v", err)
+		}
+	}
+}
+
+// TestCorrupt keeps a record corrupt over a reopening, and knows where there is none.
+func TestCorrupt(t *testing.T) {
+	s := opened(t, Options{})
+	commit(t, s, appending("a"), nil)
+	if !s.Corrupt(store.Position{Partition: hall}) || s.Corrupt(store.Position{Partition: hall, Offset: 1}) {
+		t.Error("Corrupt does not say where there is a record")
+	}
+	next := s.Reopen()
+	defer next.Close()
+	var corrupt *store.CorruptError
+	if _, err := next.Read(t.Context(), store.Position{Partition: hall}, store.ReadOptions{}); !errors.As(err, &corrupt) {
+		t.Errorf("reading a corrupt record: %v", err)
+	}
+}
+
+// TestFakeClock runs a store in a bubble, whose time it takes by default.
+func TestFakeClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{})
+		defer s.Close()
+		start := time.Now()
+		time.Sleep(time.Hour)
+		b := appending("a")
+		commit(t, s, b, nil)
+		if got := b.Appends[0].Appended.Sub(start); got != time.Hour {
+			t.Errorf("the record was taken after %v", got)
+		}
+	})
 }

@@ -5,6 +5,11 @@
 //		storetest.Run(t, func(t *testing.T) storetest.Harness { … })
 //	}
 //
+//	func TestModel(t *testing.T) {
+//		model := func(clock func() time.Time) store.Store { return memstore.New(memstore.Options{Clock: clock}) }
+//		storetest.RunModel(t, func(t *testing.T) storetest.Harness { … }, model, 300)
+//	}
+//
 // # What is assumed
 //
 // Nothing but the interface, and the [Harness] that opens, crashes and corrupts stores: not that a store is local, that it keeps anything in memory, that
@@ -14,7 +19,8 @@
 // # Ownership
 //
 // A test opens what it needs from its own Harness, has one store open on it at a time, and closes it. Goroutines that a test starts end before it does. The suite waits for
-// what happens, with a bound of [Patience]; only that something does not happen is watched for a moment of real time.
+// what happens, and what takes longer than [Patience], or than go test allows, has failed; only that something does not happen is watched for a moment
+// of real time.
 //
 // # Not tested
 //
