@@ -8,11 +8,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/spate-io/spate/store"
+	"github.com/spate-io/spate/store/memstore"
 	"github.com/spate-io/spate/store/storetest"
 )
 
@@ -128,9 +130,10 @@ func (f *stallFile) SyncData() error {
 	return f.File.SyncData()
 }
 
-func harness(t *testing.T) storetest.Harness {
+func harness(t *testing.T, o Options) storetest.Harness {
 	clock := storetest.NewClock()
-	d := newDisk(t, Options{Clock: clock.Now, Pending: 4 << 20})
+	o.Clock = clock.Now
+	d := newDisk(t, o)
 	open := func() (store.Store, error) {
 		s, err := d.open()
 		if err != nil {
@@ -171,7 +174,33 @@ func harness(t *testing.T) storetest.Harness {
 	}
 }
 
-func TestConformance(t *testing.T) { storetest.Run(t, harness) }
+// configurations are stores that keep all that is recent in memory, and stores that go to the disk nearly always.
+var configurations = map[string]Options{
+	"default": {},
+	"small":   {Pending: 1 << 20, TailBytes: 4 << 10, memTable: 64 << 10, CacheBytes: 64 << 10},
+}
+
+func TestConformance(t *testing.T) {
+	for name, o := range configurations {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, func(t *testing.T) storetest.Harness { return harness(t, o) })
+		})
+	}
+}
+
+func TestModel(t *testing.T) {
+	steps := 400
+	if testing.Short() {
+		steps = 100
+	}
+	for name, o := range configurations {
+		t.Run(name, func(t *testing.T) {
+			storetest.RunModel(t, func(t *testing.T) storetest.Harness { return harness(t, o) }, func(clock func() time.Time) store.Store {
+				return memstore.New(memstore.Options{Clock: clock})
+			}, steps)
+		})
+	}
+}
 
 // quiet is a logger for the Pebble of a test.
 type quiet struct{}

@@ -98,7 +98,7 @@ func pebbleOptions(s *Store, lock *pebble.Lock) *pebble.Options {
 		EventListener:               s.listener(),
 		FormatMajorVersion:          pebbleFormat,
 		CacheSize:                   s.options.CacheBytes,
-		MemTableSize:                memTableBytes,
+		MemTableSize:                s.options.memTable,
 		MemTableStopWritesThreshold: memTables,
 		MaxOpenFiles:                512,
 		L0CompactionThreshold:       4,

@@ -29,6 +29,8 @@ type Options struct {
 	// Reserve is the free space of the disk below which batches are refused. Default [DefaultReserve] or a twentieth of the disk, whichever
 	// is less. Negative means none: then a full disk is a failed write, after which the store must be opened again.
 	Reserve int64
+
+	memTable uint64 // tests take a small one, so that there are many sstables
 }
 
 func (o Options) withDefaults() Options {
@@ -49,6 +51,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Pending <= 0 {
 		o.Pending = DefaultPending
+	}
+	if o.memTable == 0 {
+		o.memTable = memTableBytes
 	}
 	if o.DedupeEntries <= 0 {
 		o.DedupeEntries = DefaultDedupeEntries
