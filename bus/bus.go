@@ -72,6 +72,16 @@ func (b *Bus) PublishLive(e *event.Event) (receivers int, err error) {
 	return f.run(e.Subject), nil
 }
 
+// offer is [Bus.PublishLive] that also tells how many subscriptions refused the event.
+func (b *Bus) offer(e *event.Event) (accepted, refused int, err error) {
+	if err := b.Prepare(e); err != nil {
+		return 0, 0, err
+	}
+	f := fanOut{bus: b, event: e}
+	f.run(e.Subject)
+	return int(f.accepted), int(f.refused), nil
+}
+
 // PublishBytes is [Bus.PublishLive] for a subject and a payload in buffers, which it borrows until it returns. With nobody
 // subscribed it does not allocate.
 func (b *Bus) PublishBytes(subject, data []byte) (receivers int, err error) {

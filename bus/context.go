@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/spate-io/spate/consumer"
-	"github.com/spate-io/spate/event"
 )
 
 // Delivery is an event that is being handled: what it is, where it comes from, and the step that is committed with it.
@@ -41,6 +40,7 @@ type handling struct {
 	batch    []*Delivery
 	key      string // for events that are published without one
 	live     bool
+	reply    []byte // of a responder
 }
 
 func withHandling(ctx context.Context, h *handling) context.Context {
@@ -93,14 +93,6 @@ func inheritedKey(ctx context.Context) string {
 	}
 	if d, ok := Current(ctx); ok {
 		return d.Event.Key
-	}
-	return ""
-}
-
-// carriedTrace is the trace of the event that is being handled.
-func carriedTrace(ctx context.Context) string {
-	if d, ok := Current(ctx); ok {
-		return d.Event.Header(event.TraceParent)
 	}
 	return ""
 }

@@ -40,6 +40,19 @@ const (
 	DefaultQueueBytes = 32 << 20
 	// DefaultBlockTime is how long a full [Queue] with the policy [Block] holds up a publisher.
 	DefaultBlockTime = time.Second
+	// DefaultWindow is how many events of a [Publisher] are on their way at a time: as many as a disk takes in a few milliseconds.
+	DefaultWindow = 4096
+	// DefaultRequestTimeout is how long a [Request] waits whose context has no deadline.
+	DefaultRequestTimeout = 5 * time.Second
+	// DefaultResponders is how many requests a responder handles at a time.
+	DefaultResponders = 16
+)
+
+const (
+	maxErrors     = 16      // errors of a [Publisher] that are kept one by one
+	maxRequests   = 100_000 // requests of a node that wait, about 500 bytes each
+	maxLinks      = 128     // links of a span to the events of a batch, as many as OpenTelemetry keeps
+	maxReplyError = 4 << 10 // bytes of a code and of a message, beside the limit on headers
 )
 
 // Limits bounds what clients can make the bus keep and do. The zero value is the defaults.

@@ -36,7 +36,8 @@ type NodeOptions struct {
 
 // Node runs handlers, live handlers and responders on a bus. Its methods are safe for concurrent use.
 type Node struct {
-	opts NodeOptions
+	opts    NodeOptions
+	replies replies
 
 	mu     sync.Mutex
 	live   []*liveHandler
@@ -124,6 +125,7 @@ func (n *Node) Run(ctx context.Context) error {
 		l.queue.Close()
 	}
 	err := n.scope.Wait()
+	n.replies.close()
 	return err
 }
 

@@ -42,12 +42,45 @@ func FromContext(ctx context.Context) (*Delivery, bool) {
 	return d, ok
 }
 
-// effects is what the handling of an item wants to commit.
+// effects is what the handling of an item, or of a batch, wants to commit.
 type effects struct {
 	events []*event.Event
 	writes []write
+	latest map[string]int // the last write of each key, when they are more than a few
 	bytes  int
 	over   bool
+}
+
+const fewWrites = 8
+
+// find returns the last write of a key, or nil.
+func (x *effects) find(key string) *write {
+	if x.latest != nil {
+		if i, ok := x.latest[key]; ok {
+			return &x.writes[i]
+		}
+		return nil
+	}
+	for i := len(x.writes) - 1; i >= 0; i-- {
+		if x.writes[i].key == key {
+			return &x.writes[i]
+		}
+	}
+	return nil
+}
+
+// add adds a write.
+func (x *effects) add(w write) {
+	x.writes = append(x.writes, w)
+	switch {
+	case x.latest != nil:
+		x.latest[w.key] = len(x.writes) - 1
+	case len(x.writes) > fewWrites:
+		x.latest = map[string]int{}
+		for i := range x.writes {
+			x.latest[x.writes[i].key] = i
+		}
+	}
 }
 
 // write is a change of a state.
@@ -69,13 +102,17 @@ func (d *Delivery) Publish(e *event.Event) error {
 	if err := d.grow(e.Size() + 64); err != nil {
 		return fmt.Errorf("publishing on %.80q: %w", e.Subject, err)
 	}
-	d.item.events = append(d.item.events, e)
+	x := d.effects()
+	x.events = append(x.events, e)
 	return nil
 }
 
+// effects is what the item wants to commit, or the batch that it is part of.
+func (d *Delivery) effects() *effects { return &d.item.lead.effects }
+
 // grow counts what the step holds.
 func (d *Delivery) grow(bytes int) error {
-	x, limits := &d.item.effects, d.item.part.consumer.stepLimits
+	x, limits := d.effects(), d.item.part.consumer.stepLimits
 	if x.over {
 		return ErrStepOver
 	}
@@ -86,17 +123,15 @@ func (d *Delivery) grow(bytes int) error {
 	return nil
 }
 
-// Get returns the state of that name for the key of the event, or nil if there is none. It sees what the step, and those of the
-// key before it, have put. It must not be changed.
+// Get returns the state of that name for the key of the event, or nil if there is none. It sees what the step, also for other events of a
+// batch, and those of the key before it, have put. It must not be changed.
 func (d *Delivery) Get(ctx context.Context, name string) ([]byte, error) {
 	if d.item == nil {
 		return nil, ErrNoStep
 	}
 	key := d.stateKey(name)
-	for i := len(d.item.writes) - 1; i >= 0; i-- {
-		if w := &d.item.writes[i]; w.key == key {
-			return w.data, nil
-		}
+	if w := d.effects().find(key); w != nil {
+		return w.data, nil
 	}
 	return d.item.part.state(ctx, key)
 }
@@ -125,7 +160,7 @@ func (d *Delivery) write(name string, w write) error {
 	if err := d.grow(len(w.key) + len(w.data) + 64); err != nil {
 		return fmt.Errorf("keeping state: %w", err)
 	}
-	d.item.writes = append(d.item.writes, w)
+	d.effects().add(w)
 	return nil
 }
 

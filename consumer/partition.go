@@ -45,6 +45,7 @@ type item struct {
 	tries int
 	d     Delivery
 	rest  []*item // the others of a batch that was handled as one
+	lead  *item   // whose effects are those of the batch: itself, if there is none
 	dead  *event.Event
 	effects
 }

@@ -19,6 +19,7 @@ type chain struct {
 	queued bool // a worker has it, or will, or it waits for its next attempt
 	tries  int  // of the first item, or the first batch
 	single int  // items that are handled one by one after their batch has failed
+	most   int  // size of batches, if they may not be as large as configured since what they do is too much for a commit
 	due    time.Time
 }
 
@@ -116,6 +117,9 @@ func (c *chain) next() []*item {
 	n := 1
 	if p.consumer.batch != nil && c.single == 0 {
 		n = min(len(c.items), p.consumer.config.BatchSize)
+		if c.most > 0 {
+			n = min(n, c.most)
+		}
 	}
 	c.tries++
 	batch := c.items[:n]
@@ -123,6 +127,7 @@ func (c *chain) next() []*item {
 		it.tries = c.tries
 		it.d.Attempt = c.tries
 		it.effects = effects{}
+		it.lead = batch[0]
 	}
 	return batch
 }
@@ -168,6 +173,9 @@ func (c *chain) settle(ctx context.Context, batch []*item, err error) (more bool
 		forget(batch)
 	case ctx.Err() != nil: // the consumer stops: nothing is decided
 		c.tries--
+		return true
+	case len(batch) > 1 && errors.Is(err, ErrStepTooLarge):
+		c.most, c.tries = len(batch)/2, 0
 		return true
 	case errors.As(err, &after):
 		c.holdLocked(after.after, err)
