@@ -26,6 +26,7 @@ type App struct {
 	auth     *auth.Auth
 	durable  *durable // nil without a store
 	bus      *bus.Bus
+	handlers handlers
 	resp     *resp.Protocol
 	door     *httpapi.Door
 	tasks    task.Registry
@@ -69,7 +70,9 @@ func (a *App) build() error {
 		return err
 	}
 	a.bus = bus.New(bus.Options{Limits: o.Bus, Clock: o.Clock, Logger: o.Logger, Log: a.durable.log()})
-	a.durable.consume(a.bus, o)
+	a.handlers.node = bus.NewNode(bus.NodeOptions{
+		Bus: a.bus, Middleware: o.Middleware, Logger: o.Logger, Clock: o.Clock, Grace: max(time.Nanosecond, o.DrainTimeout),
+	})
 	if a.auth, err = auth.New(o.Auth, auth.Options{Logger: o.Logger, Now: o.Clock}); err != nil {
 		return fmt.Errorf("the section auth of the configuration is not usable: %w", err)
 	}
@@ -89,6 +92,7 @@ func (a *App) build() error {
 	a.door, err = httpapi.New(httpapi.Options{
 		Auth: a.auth, Engine: a.engine, Tasks: &a.tasks, Metrics: o.Metrics, Ready: a.ready, Limits: o.HTTP,
 		Hosts: o.Hosts, PProf: o.PProf, Logger: o.Logger, Tracer: o.Tracer,
+		Bus: a.bus, Origins: o.Origins, Event: o.Bus.Event,
 	})
 	if err != nil {
 		return err
@@ -102,12 +106,15 @@ func (a *App) Auth() *auth.Auth { return a.auth }
 // Bus returns what events travel on.
 func (a *App) Bus() *bus.Bus { return a.bus }
 
-// Consumers returns the durable consumers of the app, to add to and to manage. It is nil without a store.
+// Node returns what the handlers of the app are added to: it makes an App a [bus.Host]. It is nil if the options were wrong.
+func (a *App) Node() *bus.Node { return a.handlers.node }
+
+// Consumers returns the durable consumers of the app, to look at and to manage. It is nil without a store.
 func (a *App) Consumers() *consumer.Set {
-	if a.durable == nil {
+	if a.handlers.node == nil {
 		return nil
 	}
-	return a.durable.consumers
+	return a.handlers.node.Consumers()
 }
 
 // Streams returns the streams of the app. It is nil without a store.
@@ -146,8 +153,8 @@ func (a *App) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(base)
 	defer stop()
 	doors.Go(working, "release memory", newReleaser().run)
-	a.durable.start(base)
-	broken := make(chan error, len(sockets)) // http listeners that fail
+	broken := make(chan error, len(sockets)+1) // http listeners that fail, and handlers
+	a.handlers.start(base, a.durable, broken)
 	for _, s := range sockets {
 		if err = a.serve(base, &doors, s, broken); err != nil {
 			break
@@ -201,7 +208,7 @@ func (a *App) drain(doors *task.Scope) error {
 	defer cancel()
 	start := time.Now()
 	a.opts.Logger.Info("draining", "connections", a.Connections(), "timeout", max(0, a.opts.DrainTimeout))
-	err := errors.Join(a.engine.Shutdown(ctx), a.durable.stop(), a.door.Shutdown(ctx), doors.Wait(), a.auth.Close())
+	err := errors.Join(a.engine.Shutdown(ctx), a.handlers.stop(), a.door.Shutdown(ctx), doors.Wait(), a.auth.Close())
 	a.bus.Wait()
 	err = errors.Join(err, a.durable.close())
 	a.mu.Lock()

@@ -6,23 +6,17 @@ import (
 	"fmt"
 
 	"github.com/spate-io/spate/bus"
-	"github.com/spate-io/spate/consumer"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/store/pebblestore"
 	"github.com/spate-io/spate/stream"
 	"github.com/spate-io/spate/task"
 )
 
-// durable is what an App keeps: its store, the streams in it, and the consumers that read them. All its methods work on nil, which is an App that
-// keeps nothing.
+// durable is what an App keeps: its store, and the streams in it. All its methods work on nil, which is an App that keeps nothing.
 type durable struct {
-	store     store.Store
-	own       bool // the App opened it, and closes it
-	streams   *stream.Log
-	consumers *consumer.Set
-
-	work   task.Scope
-	cancel context.CancelFunc // while it runs
+	store   store.Store
+	own     bool // the App opened it, and closes it
+	streams *stream.Log
 }
 
 // openDurable opens the store that the options name, if they do.
@@ -73,37 +67,6 @@ func (d *durable) log() *stream.Log {
 	return d.streams
 }
 
-// consume makes the set of consumers, which publish on the bus.
-func (d *durable) consume(b *bus.Bus, o *Options) {
-	if d == nil {
-		return
-	}
-	d.consumers = consumer.NewSet(consumer.Options{
-		Log: d.streams, Prepare: b.Prepare, Deliver: b.DeliverStored, Logger: o.Logger, Clock: o.Clock, Grace: max(0, o.DrainTimeout),
-	})
-}
-
-// start runs the consumers and the retention of the streams.
-func (d *durable) start(ctx context.Context) {
-	if d == nil {
-		return
-	}
-	ctx, d.cancel = context.WithCancel(ctx)
-	d.work.Policy = task.KeepGoing
-	detached := context.WithoutCancel(ctx) // the tasks end by themselves, and are not to be told twice
-	d.work.Go(detached, "consumers", func(context.Context) error { return d.consumers.Run(ctx) })
-	d.work.Go(detached, "retention", func(context.Context) error { return d.streams.Run(ctx) })
-}
-
-// stop has handlers finish what they are at, and waits for them.
-func (d *durable) stop() error {
-	if d == nil || d.cancel == nil {
-		return nil
-	}
-	d.cancel()
-	return d.work.Wait()
-}
-
 // health is why nothing can be stored now, or nil.
 func (d *durable) health() error {
 	if d == nil {
@@ -118,4 +81,37 @@ func (d *durable) close() error {
 		return nil
 	}
 	return d.store.Close()
+}
+
+// handlers runs the handlers of an App, and the retention of its streams.
+type handlers struct {
+	node   *bus.Node
+	work   task.Scope
+	cancel context.CancelFunc // while it runs
+}
+
+// start runs the handlers until stop. One that cannot run breaks the App.
+func (h *handlers) start(ctx context.Context, d *durable, broken chan<- error) {
+	ctx, h.cancel = context.WithCancel(ctx)
+	h.work.Policy = task.KeepGoing
+	detached := context.WithoutCancel(ctx) // the tasks end by themselves, and are not to be told twice
+	h.work.Go(detached, "handlers", func(context.Context) error {
+		err := h.node.Run(ctx)
+		if err != nil {
+			broken <- err
+		}
+		return nil
+	})
+	if d != nil {
+		h.work.Go(detached, "retention", func(context.Context) error { return d.streams.Run(ctx) })
+	}
+}
+
+// stop has handlers finish what they are at, and waits for them.
+func (h *handlers) stop() error {
+	if h.cancel == nil {
+		return nil
+	}
+	h.cancel()
+	return h.work.Wait()
 }

@@ -1,6 +1,8 @@
 package spate
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spate-io/spate/engine"
@@ -30,6 +32,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.listeners(s)
 	c.resp(s)
 	c.bus(s)
+	c.durable(s)
 	c.auth(s)
 	tasks := c.app.tasks.Stats()
 	s.gauge("tasks", "Tasks that are running now.", float64(tasks.Live))
@@ -138,8 +141,13 @@ func (s sheet) latency(name, help string, r resp.Stats) {
 			below[b.UpTo.Seconds()] = all
 		}
 	}
+	s.histogram(name, help, all, r.Time, below)
+}
+
+// histogram writes a histogram: how many there were in all, how long they took together, and how many took at most so many seconds.
+func (s sheet) histogram(name, help string, all uint64, sum time.Duration, below map[float64]uint64) {
 	desc := prometheus.NewDesc("spate_"+name, help, nil, nil)
-	m, err := prometheus.NewConstHistogram(desc, all, r.Time.Seconds(), below)
+	m, err := prometheus.NewConstHistogram(desc, all, sum.Seconds(), below)
 	if err != nil {
 		m = prometheus.NewInvalidMetric(desc, err) // /metrics reports it
 	}

@@ -38,6 +38,8 @@ type Options struct {
 	Store store.Store
 	// Streams are made when the App is, and changed if they were configured otherwise. Default: none.
 	Streams []stream.Config
+	// Middleware is put around every handler that is added with package bus, the first one outermost. Default: none.
+	Middleware []bus.Middleware
 	// Overflow says what happens to events for a subscriber that reads too slowly.
 	// Default: engine.Disconnect, as in Redis.
 	Overflow engine.Overflow
@@ -50,6 +52,9 @@ type Options struct {
 	// http listener may be called. Default: none. Danger: whoever controls the
 	// DNS of such a name can have browsers on this machine call the server.
 	Hosts []string
+	// Origins are those whose pages may call the HTTP API: "https://app.example.com". Default: none but the door's own. Danger: such a
+	// page can do what the browser's user can.
+	Origins []string
 	// PProf serves Go's profiles on the http listeners. Default: off. Danger:
 	// they show function names and timing, and cost CPU.
 	PProf bool

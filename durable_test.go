@@ -1,0 +1,129 @@
+package spate_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spate-io/spate"
+	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/store"
+	"github.com/spate-io/spate/store/memstore"
+	"github.com/spate-io/spate/stream"
+)
+
+type order struct {
+	ID    string
+	Euros int
+}
+
+var (
+	orders   = bus.NewTopic[order]("orders/+", bus.Key(func(o order) string { return o.ID }))
+	invoices = bus.NewTopic[order]("invoices/+", bus.Key(func(o order) string { return o.ID }))
+)
+
+// What an App has stored and handled is there after it is run again; its figures are shown.
+func TestDurableApp(t *testing.T) {
+	dir := t.TempDir() + "/data"
+	for round := range 2 {
+		o := quiet()
+		o.Data = dir
+		o.Streams = []stream.Config{{Name: "invoices", Subjects: []string{"invoices/#"}}}
+		app := spate.New(o)
+		if err := bus.Handle(app, orders, "bill", func(ctx context.Context, o order) error {
+			return bus.Publish(ctx, invoices, o)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		web, err := app.Listen("http://127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := run(t, app)
+		if err := bus.PublishTo(t.Context(), app, orders, order{"a", 1}); err != nil {
+			t.Fatal(err)
+		}
+		var info stream.Info
+		for start := time.Now(); info.Events != uint64(round+1); {
+			if info, err = app.Streams().Info(t.Context(), "invoices"); err != nil || time.Since(start) > patience {
+				t.Fatal(info, err)
+			}
+		}
+		for start := time.Now(); ; {
+			_, body := get(t, web, "/metrics")
+			if strings.Contains(body, `spate_consumer_lag{consumer="bill"} 0`) && strings.Contains(body, `spate_stream_events{stream="invoices"} `) &&
+				strings.Contains(body, "\nspate_store_fsync_seconds_count ") && strings.Contains(body, "\nspate_store_healthy 1") {
+				break
+			}
+			if time.Since(start) > patience {
+				t.Fatal(body)
+			}
+		}
+		stop()
+	}
+}
+
+// An App whose store has failed is not ready, and says why.
+func TestStoreFails(t *testing.T) {
+	s := memstore.New(memstore.Options{})
+	defer s.Close()
+	o := quiet()
+	o.Store = s
+	app := spate.New(o)
+	web, err := app.Listen("http://127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, app)
+	if status, body := get(t, web, "/readyz"); status != http.StatusOK {
+		t.Fatal(status, body)
+	}
+	s.SetFull(true)
+	if status, body := get(t, web, "/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "full") {
+		t.Error(status, body)
+	}
+	s.SetFull(false)
+	if status, body := get(t, web, "/readyz"); status != http.StatusOK {
+		t.Error(status, body)
+	}
+	s.Fail(errors.New("the cable is out"))
+	if status, body := get(t, web, "/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "cable") {
+		t.Error(status, body)
+	}
+}
+
+// What is wrong with the data is said by Listen and Run.
+func TestDataErrors(t *testing.T) {
+	dir := t.TempDir()
+	o := quiet()
+	o.Data = dir
+	first := spate.New(o)
+	defer first.Close()
+	tests := map[string]struct {
+		change func(o *spate.Options)
+		want   error
+		words  string
+	}{
+		"in use":            {func(*spate.Options) {}, store.ErrInUse, dir},
+		"two stores":        {func(o *spate.Options) { o.Store = memstore.New(memstore.Options{}) }, nil, "Data or Store"},
+		"a bad stream":      {func(o *spate.Options) { o.Data = t.TempDir(); o.Streams = []stream.Config{{Name: "x"}} }, stream.ErrConfig, "subjects"},
+		"streams, no store": {func(o *spate.Options) { o.Data = ""; o.Streams = []stream.Config{{Name: "x"}} }, nil, "no store"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			o := o
+			tt.change(&o)
+			app := spate.New(o)
+			err := app.Run(t.Context())
+			if err == nil || tt.want != nil && !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.words) {
+				t.Errorf("got %v", err)
+			}
+			if o.Store != nil {
+				_ = o.Store.Close()
+			}
+		})
+	}
+}
