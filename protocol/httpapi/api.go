@@ -38,6 +38,30 @@ var publishRoute = route{http.MethodPost, publishPath + "{subject...}", rightLog
 var apiRoutes = []route{
 	{http.MethodPost, "/v1/events", rightLogin, (*Door).publishCloudEvents},
 	{http.MethodGet, "/v1/subscribe", rightLogin, (*Door).subscribe},
+
+	{http.MethodGet, "/v1/streams", rightAdmin, (*Door).listStreams},
+	{http.MethodPost, "/v1/streams", rightAdmin, (*Door).createStream},
+	{http.MethodGet, "/v1/streams/{name}", rightAdmin, (*Door).showStream},
+	{http.MethodPatch, "/v1/streams/{name}", rightAdmin, (*Door).updateStream},
+	{http.MethodDelete, "/v1/streams/{name}", rightAdmin, (*Door).removeStream},
+	{http.MethodPost, "/v1/streams/{name}/trim", rightAdmin, (*Door).trimStream},
+	{http.MethodGet, "/v1/streams/{name}/events", rightLogin, (*Door).readStream},
+
+	{http.MethodGet, "/v1/consumers", rightAdmin, (*Door).listConsumers},
+	{http.MethodGet, "/v1/consumers/{name}", rightAdmin, (*Door).showConsumer},
+	{http.MethodDelete, "/v1/consumers/{name}", rightAdmin, (*Door).removeConsumer},
+	{http.MethodPost, "/v1/consumers/{name}/pause", rightAdmin, (*Door).pauseConsumer},
+	{http.MethodPost, "/v1/consumers/{name}/resume", rightAdmin, (*Door).resumeConsumer},
+	{http.MethodPost, "/v1/consumers/{name}/reset", rightAdmin, (*Door).resetConsumer},
+
+	{http.MethodGet, "/v1/dead", rightAdmin, (*Door).listDead},
+	{http.MethodGet, "/v1/dead/{id}", rightAdmin, (*Door).showDead},
+	{http.MethodDelete, "/v1/dead/{id}", rightAdmin, (*Door).dropOne},
+	{http.MethodPost, "/v1/dead/{id}/redrive", rightAdmin, (*Door).redriveOne},
+	{http.MethodPost, "/v1/dead/redrive", rightAdmin, (*Door).redriveDead},
+	{http.MethodPost, "/v1/dead/drop", rightAdmin, (*Door).dropDead},
+
+	{http.MethodGet, "/v1/openapi.json", rightNone, (*Door).describeAPI},
 	{http.MethodGet, "/v1/problems/{kind}", rightNone, (*Door).describeProblem},
 }
 

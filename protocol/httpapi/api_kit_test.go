@@ -176,4 +176,3 @@ func (l *listening) rest() (all []message) {
 		all = append(all, m)
 	}
 }
-

@@ -47,6 +47,9 @@ type Options struct {
 	// Bus is what the API below /v1/ publishes to and reads from. Default: none,
 	// and the API is not served.
 	Bus *bus.Bus
+	// Consumers is what the API manages consumers and dead letters with.
+	// Default: none, and there are none to manage.
+	Consumers Consumers
 	// Origins are those whose pages may call the API, as browsers write them:
 	// "https://app.example.com". Default: none but the door's own. Danger: such a
 	// page can do what the browser's user can.
@@ -99,7 +102,7 @@ type Door struct {
 
 	subscribers int                // subscriptions under way
 	subscribed  map[addressKey]int // and from where
-	count     engine.Stats // the totals; Connections and Buffered are not kept here
+	count       engine.Stats       // the totals; Connections and Buffered are not kept here
 }
 
 // New returns a door that serves nothing yet. It fails when its counters cannot

@@ -37,6 +37,7 @@ type kit struct {
 	t    *testing.T
 	addr net.Addr
 	log  *recorded
+	auth *auth.Auth
 }
 
 // setup is what a test changes about the door.
@@ -56,7 +57,7 @@ func start(t *testing.T, s setup) *kit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.options.Auth, s.options.Logger = a, logger
+	k.auth, s.options.Auth, s.options.Logger = a, a, logger
 	if k.Door, err = httpapi.New(s.options); err != nil {
 		t.Fatal(err)
 	}

@@ -100,6 +100,13 @@ const (
 	maxDepth = 64
 	// maxIdempotency bounds an Idempotency-Key in bytes.
 	maxIdempotency = 255
+	// readRecords and readBytes bound what a subscriber of a stream holds.
+	readRecords = 256
+	readBytes   = 256 << 10
+	// pageRows is the length of a list unless ?limit= says otherwise, and
+	// pageBytes the size in bytes of the events in one.
+	pageRows  = 100
+	pageBytes = 1 << 20
 	// maxAttributes bounds the attributes of a CloudEvent: more headers than an event may have.
 	maxAttributes = 256
 	// firstBody is what is allocated for a body of unknown length.

@@ -28,29 +28,30 @@ const (
 	explicit  = "explicit"      // value of ceSubject
 
 	// Extension attributes.
-	extKey     = "partitionkey" // of the CloudEvents extension "Partitioning"
-	extRawKey  = "spatekey"     // a key that cannot be an attribute, URL-encoded
-	extHeaders = "spateheaders" // headers that cannot be attributes, as name=value&…, URL-encoded
-	extText    = "spatetext"    // data is text, and the event has no content-type
-	textPlain  = "text/plain"
+	extKey        = "partitionkey" // of the CloudEvents extension "Partitioning"
+	extRawKey     = "spatekey"     // a key that cannot be an attribute, URL-encoded
+	extRawSubject = "spatesubject" // a subject that cannot be an attribute, URL-encoded
+	extHeaders    = "spateheaders" // headers that cannot be attributes, as name=value&…, URL-encoded
+	extText       = "spatetext"    // data is text, and the event has no content-type
+	textPlain     = "text/plain"
 )
 
 // subjectOf makes a subject of a type: org.example.order.created is org/example/order/created.
 func subjectOf(kind string) string { return strings.ReplaceAll(kind, ".", "/") }
 
 // idOf makes the ID of an event of the id of a CloudEvent, which only together with its source identifies it.
-func idOf(source, id string, at time.Time) event.ID {
+func idOf(source, id string) event.ID {
 	if parsed, err := event.ParseID(id); err == nil {
 		return parsed
 	}
-	return derivedID(at, "cloudevent", source, id)
+	return derivedID("cloudevent", source, id)
 }
 
 func writtenTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // toEvent makes the event that a CloudEvent is.
 func (c *cloudEvent) toEvent() (*event.Event, *problem) {
-	e := &event.Event{Subject: c.subject, Data: c.data}
+	e := &event.Event{Data: c.data}
 	add := func(name, value string, unless bool) {
 		if value != "" && !unless {
 			e.Headers = append(e.Headers, event.Header{Name: name, Value: value})
@@ -64,18 +65,37 @@ func (c *cloudEvent) toEvent() (*event.Event, *problem) {
 		e.Time = t.UTC()
 		add(ceTime, c.time, writtenTime(t) == c.time)
 	}
-	if c.subject == "" {
+	given, p := c.givenSubject()
+	if p != nil {
+		return nil, p
+	}
+	if e.Subject = given; given == "" {
 		e.Subject = subjectOf(c.kind)
 	}
-	e.ID = idOf(c.source, c.id, e.Time)
+	e.ID = idOf(c.source, c.id)
 	add(ceID, c.id, e.ID.String() == c.id)
 	add(ceSource, c.source, c.source == defaultSource)
-	add(ceType, c.kind, c.kind == defaultType && c.subject != "")
-	add(ceSubject, explicit, c.subject != subjectOf(c.kind) || c.kind == defaultType)
+	add(ceType, c.kind, c.kind == defaultType && given != "")
+	add(ceSubject, explicit, given != subjectOf(c.kind) || c.kind == defaultType)
 	add(ceSchema, c.schema, false)
 	inferred := c.text && c.contentType == textPlain && slices.Contains(c.extensions, attr{extText, "true", true})
 	add(contentType, c.contentType, inferred)
 	return e, c.extensionsTo(e, inferred)
+}
+
+// givenSubject returns the subject unless it must be made of the type.
+func (c *cloudEvent) givenSubject() (string, *problem) {
+	for _, a := range c.extensions {
+		if a.name != extRawSubject {
+			continue
+		}
+		subject, err := url.QueryUnescape(a.value)
+		if err != nil || c.subject != "" {
+			return "", problemf(kindEvent, "the attribute %q is not URL-encoded, or beside a subject", extRawSubject)
+		}
+		return subject, nil
+	}
+	return c.subject, nil
 }
 
 // extensionsTo gives an event what the extensions say.
@@ -97,7 +117,7 @@ func (c *cloudEvent) extensionsTo(e *event.Event, inferred bool) *problem {
 			if p := unpackHeaders(e, a.value); p != nil {
 				return p
 			}
-		case a.name == extText && inferred:
+		case a.name == extText && inferred, a.name == extRawSubject:
 		default:
 			e.Headers = append(e.Headers, event.Header{Name: a.name, Value: a.value})
 			if a.bare {
@@ -149,6 +169,10 @@ func fromEvent(e *event.Event) *cloudEvent {
 	h.attributes(c)
 	if _, typed := h.used[ceType]; typed && subjectOf(c.kind) == e.Subject && h.used[ceSubject] == "" {
 		c.subject = ""
+	}
+	if c.subject != "" && !usableText(e.Subject) {
+		c.subject = ""
+		c.extensions = append(c.extensions, attr{name: extRawSubject, value: url.QueryEscape(e.Subject)})
 	}
 	if _, typed := h.used[contentType]; !typed && len(e.Data) > 0 && utf8.Valid(e.Data) && !plainJSON(e.Data) {
 		c.contentType = textPlain
@@ -211,7 +235,7 @@ func (s *sorted) usable(name, v string) bool {
 		if source == "" {
 			source = defaultSource
 		}
-		return v != e.ID.String() && (idOf(source, v, e.Time) == e.ID || idOf(source, v, time.Time{}) == e.ID)
+		return v != e.ID.String() && idOf(source, v) == e.ID
 	}
 	return true
 }
@@ -249,7 +273,7 @@ func (s *sorted) extensions(c *cloudEvent) {
 // extension tells whether a header becomes an attribute of its name.
 func (s *sorted) extension(name string) bool {
 	v, once := s.unique[name]
-	ours := name == extKey || name == extRawKey || name == extHeaders || name == extText
+	ours := name == extKey || name == extRawKey || name == extRawSubject || name == extHeaders || name == extText
 	return once && !ours && extensionName(name) && usableText(v)
 }
 

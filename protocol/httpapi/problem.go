@@ -9,6 +9,7 @@ import (
 
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/consumer"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
@@ -154,6 +155,9 @@ var sentinels = []struct {
 	{store.ErrTooLarge, kindTooLarge},
 	{store.ErrConflict, kindConflict},
 	{stream.ErrNotFound, kindNotFound},
+	{consumer.ErrNotFound, kindNotFound},
+	{consumer.ErrNoLetter, kindNotFound},
+	{consumer.ErrExists, kindConflict},
 	{stream.ErrExists, kindConflict},
 	{stream.ErrConfig, kindConfig},
 	{event.ErrTooLong, kindTooLarge},

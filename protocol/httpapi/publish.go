@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"net/http"
 	"net/textproto"
 	"strings"
@@ -156,28 +157,20 @@ func identify(e *event.Event, c *call) error {
 	case len(key) > maxIdempotency:
 		return problemf(kindEvent, "%s is longer than %d bytes", headerIdempotency, maxIdempotency)
 	case key != "":
-		e.ID = derivedID(e.Time, "idempotency key", c.id.User(), e.Subject, key)
+		e.ID = derivedID("idempotency key", c.id.User(), e.Subject, key)
 	}
 	return nil
 }
 
 // derivedID makes an ID from what identifies an event elsewhere: the same parts give the same ID, which a stream with a dedupe window
-// takes once. The time in it is that of the event, or 0 if it has none, since that of arrival would differ.
-func derivedID(t time.Time, parts ...string) event.ID {
+// takes once. The time in it is 0, since that of arrival would differ.
+func derivedID(parts ...string) event.ID {
 	sum := sha256.New()
 	for _, p := range parts {
-		_, _ = sum.Write([]byte{byte(len(p) >> 16), byte(len(p) >> 8), byte(len(p))})
-		_, _ = sum.Write([]byte(p))
+		_, _ = fmt.Fprintf(sum, "%d:%s", len(p), p)
 	}
 	var id event.ID
-	copy(id[:], sum.Sum(nil))
-	millis := uint64(0)
-	if !t.IsZero() {
-		millis = uint64(max(t.UnixMilli(), 0))
-	}
-	for i := range 6 {
-		id[i] = byte(millis >> (40 - 8*i))
-	}
+	copy(id[6:], sum.Sum(nil))
 	id[6] = 0x70 | id[6]&0x0f
 	id[8] = 0x80 | id[8]&0x3f
 	return id

@@ -59,16 +59,21 @@ func (s *sse) event(e *event.Event, token string) {
 	}
 	switch {
 	case !s.raw:
-		s.line(appendCloudEvent(nil, e))
+		s.lines(appendCloudEvent(nil, e)) // the JSON of somebody else may have several
 	case !utf8.Valid(e.Data) || bytes.ContainsAny(e.Data, "\r\x00"):
 		s.buf.WriteString("event: base64\n")
 		s.line(base64.StdEncoding.AppendEncode(nil, e.Data))
 	default:
-		for line := range bytes.SplitSeq(e.Data, []byte("\n")) {
-			s.line(line)
-		}
+		s.lines(e.Data)
 	}
 	s.buf.WriteByte('\n')
+}
+
+// lines writes data, of which the client puts the lines together again.
+func (s *sse) lines(data []byte) {
+	for line := range bytes.SplitSeq(data, []byte("\n")) {
+		s.line(line)
+	}
 }
 
 func (s *sse) line(data []byte) {

@@ -1,5 +1,247 @@
 package httpapi
 
-import "net/url"
+import (
+	"cmp"
+	"context"
+	"net/url"
+	"slices"
+	"time"
 
-func (s *subscription) serveStream(url.Values, bool) error { return problemf(kindNotFound, "soon") }
+	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+	"github.com/spate-io/spate/stream"
+)
+
+// A following is a subscription that reads a stream. A client that reads slowly is read for slowly: nothing is dropped, and
+// nothing is held but one read.
+type following struct {
+	*subscription
+	log     *stream.Log
+	name    string
+	reader  *stream.Reader
+	told    []uint64 // the places that the client knows
+	corrupt []*store.CorruptError
+}
+
+// serveStream sends what a stream holds from a place on, and then what comes.
+func (s *subscription) serveStream(q url.Values, raw bool) error {
+	f := &following{subscription: s, log: s.door.opts.Bus.Streams(), name: q.Get("stream")}
+	if q.Has("policy") {
+		return problemf(kindRequest, "policy is for live subscriptions: a stream waits for its reader")
+	}
+	skip, p := skipCorrupt(q)
+	if p != nil {
+		return p
+	}
+	if err := s.door.mayRead(s.call, f.name, s.filter); err != nil {
+		return err
+	}
+	if s.filter == "" {
+		s.judged = ^uint64(0) // each event is asked about: the stream may hold what its filters no longer capture
+	}
+	if err := f.begin(q); err != nil {
+		return err
+	}
+	bound := store.ReadOptions{Records: readRecords, Bytes: readBytes}
+	if skip {
+		bound.OnCorrupt = func(c *store.CorruptError) { f.corrupt = append(f.corrupt, c) }
+	}
+	f.reader.Bound(bound)
+	leave, err := s.door.enter(s.call)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return s.run(raw, f.send)
+}
+
+// skipCorrupt tells whether the client wants to read on after a record that cannot be read.
+func skipCorrupt(q url.Values) (bool, *problem) {
+	switch v := q.Get("corrupt"); v {
+	case "", "stop":
+		return false, nil
+	case "skip":
+		return true, nil
+	default:
+		return false, problemf(kindRequest, "corrupt must be stop or skip, not %.40q", v)
+	}
+}
+
+// mayRead asks for the right to receive what a filter selects of a stream; with none, what the stream captures.
+func (d *Door) mayRead(c *call, name, filter string) error {
+	log := d.opts.Bus.Streams()
+	if filter != "" {
+		if _, err := event.ParseFilter(filter, d.opts.Event); err != nil {
+			return err
+		}
+		if err := d.may(c, auth.ActionSubscribe, filter); err != nil {
+			return err // before anything is said about the stream
+		}
+	}
+	if log == nil {
+		return problemf(kindNotFound, "this server keeps no streams")
+	}
+	st, err := log.Get(name)
+	switch {
+	case filter != "":
+		return err
+	case err != nil:
+		return cmp.Or(d.may(c, auth.ActionSubscribe, "#"), err) // who may not read everything does not learn which streams there are
+	}
+	for _, f := range st.Config().Subjects {
+		if err := d.may(c, auth.ActionSubscribe, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin puts the reader where the client wants to go on or to begin.
+func (f *following) begin(q url.Values) error {
+	from, err := stream.ParseFrom(cmp.Or(q.Get("from"), "end"), time.Now())
+	if err != nil {
+		return problemf(kindPlace, "%v", err)
+	}
+	ctx := f.r.Context()
+	if f.reader, err = f.log.NewReader(ctx, f.name, f.filter, from); err != nil {
+		return err
+	}
+	f.told = f.reader.Positions()
+	token := cmp.Or(f.r.Header.Get("Last-Event-ID"), q.Get("resume"))
+	if token == "" {
+		return nil
+	}
+	offsets, p := parseToken(token, f.name, len(f.told))
+	if p != nil {
+		return p
+	}
+	f.told = offsets
+	if err := f.reader.Seek(offsets); err != nil {
+		return err
+	}
+	return f.check(ctx)
+}
+
+// check finds out whether the stream is still the one of which the places are: after it was removed and made again, its offsets
+// begin anew.
+func (f *following) check(ctx context.Context) error {
+	for n, offset := range f.reader.Positions() {
+		b, err := f.log.Store().Bounds(ctx, store.Partition{Stream: f.name, Number: n})
+		if err != nil {
+			return err
+		}
+		if offset > b.Next {
+			return problemf(kindGone, "partition %d of %.80q ends at %d, before the place %d to go on from: the stream was replaced; leave the Last-Event-ID out to begin anew",
+				n, f.name, b.Next, offset)
+		}
+	}
+	_, err := f.log.Get(f.name)
+	return err
+}
+
+// send is the way of all events of a stream: read, send, and wait for more.
+func (f *following) send(ctx context.Context) error {
+	f.out.place(f.token(f.told))
+	for {
+		before := f.reader.Positions()
+		records, from, err := f.reader.Read(ctx)
+		f.tellCorrupt()
+		switch {
+		case err != nil:
+			return err
+		case len(records) == 0:
+			if err := f.wait(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := f.tellGap(ctx, from, before[from.Number], records[0].Offset); err != nil {
+			return err
+		}
+		at := f.reader.Positions()
+		for _, r := range records {
+			at[from.Number] = r.Offset + 1
+			if err := f.one(r, at); err != nil {
+				return err
+			}
+		}
+		f.told = at
+	}
+}
+
+// one sends one event, unless it is not for this client.
+func (f *following) one(r store.Record, after []uint64) error {
+	if err := f.mayReceive(r.Event.Subject); err != nil {
+		if f.filter != "" {
+			return err
+		}
+		return f.door.mayRead(f.call, f.name, "") // of a subject that the stream captured once, and that this client never could read
+	}
+	f.out.event(r.Event, f.token(after))
+	if f.out.full() {
+		return f.out.flush()
+	}
+	return nil
+}
+
+// wait sends what is ready and waits for more, with signs of life that say where to go on: the reader may have passed events
+// that do not match.
+func (f *following) wait(ctx context.Context) error {
+	if at := f.reader.Positions(); !slices.Equal(at, f.told) {
+		f.out.place(f.token(at))
+		f.told = at
+	}
+	if err := f.out.flush(); err != nil {
+		return err
+	}
+	wait, cancel := context.WithTimeout(ctx, f.door.opts.Limits.Heartbeat)
+	defer cancel()
+	err := f.reader.Wait(wait)
+	if err == nil || wait.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	if err := f.check(ctx); err != nil {
+		return err
+	}
+	f.out.comment("")
+	return f.stillAllowed()
+}
+
+func (f *following) token(offsets []uint64) string { return string(appendToken(nil, f.name, offsets)) }
+
+// tellGap says that records were removed before they could be read: by retention, while nobody was reading or too slowly.
+func (f *following) tellGap(ctx context.Context, p store.Partition, from, to uint64) error {
+	if from == to {
+		return nil
+	}
+	b, err := f.log.Store().Bounds(ctx, p)
+	if err != nil || b.First <= from {
+		return err
+	}
+	f.out.notice("gap", struct {
+		Partition int    `json:"partition"`
+		From      uint64 `json:"from"`
+		To        uint64 `json:"to"`
+	}{p.Number, from, min(to, b.First)})
+	return nil
+}
+
+// tellCorrupt says which records could not be read, and goes past those that nothing follows.
+func (f *following) tellCorrupt() {
+	if len(f.corrupt) == 0 {
+		return
+	}
+	at := f.reader.Positions()
+	for _, c := range f.corrupt {
+		after := c.Offset + max(1, c.Records)
+		f.out.notice("corrupt", struct {
+			Partition int    `json:"partition"`
+			From      uint64 `json:"from"`
+			To        uint64 `json:"to"`
+		}{c.Number, c.Offset, after})
+		at[c.Number] = max(at[c.Number], after)
+	}
+	f.corrupt = f.corrupt[:0]
+	_ = f.reader.Seek(at) // it has as many as Positions returned
+}

@@ -30,7 +30,7 @@ var (
 // subscribe is GET /v1/subscribe: live, or from a stream.
 func (d *Door) subscribe(c *call) error {
 	q := c.r.URL.Query()
-	if p := knownParameters(q, "filter", "stream", "from", "policy", "format", "corrupt"); p != nil {
+	if p := knownParameters(q, "filter", "stream", "from", "resume", "policy", "format", "corrupt"); p != nil {
 		return p
 	}
 	raw := q.Get("format") == "data"
@@ -69,8 +69,8 @@ func (s *subscription) serveLive(q url.Values, raw bool) error {
 	switch {
 	case !known:
 		return problemf(kindRequest, "policy must be disconnect, drop-oldest or drop-newest, not %.40q", q.Get("policy"))
-	case q.Has("from") || q.Has("corrupt"):
-		return problemf(kindRequest, "from and corrupt need a stream to read from: add stream=NAME")
+	case q.Has("from") || q.Has("resume") || q.Has("corrupt"):
+		return problemf(kindRequest, "from, resume and corrupt need a stream to read from: add stream=NAME")
 	case s.filter == "":
 		return problemf(kindRequest, "say which subjects: filter=sensors/+/temperature, or filter=%%23 for all")
 	}
