@@ -60,13 +60,15 @@ func TestErrors(t *testing.T) {
 		handle func(d *consumer.Delivery) error
 		want   outcome
 	}{
-		"nil":         {func(*consumer.Delivery) error { return nil }, outcome{1, true, ""}},
-		"skip":        {func(*consumer.Delivery) error { return fmt.Errorf("nothing to do: %w", consumer.Skip) }, outcome{1, false, ""}},
-		"dead":        {func(*consumer.Delivery) error { return consumer.Dead(errors.New("no use")) }, outcome{1, false, "no use"}},
-		"always":      {func(*consumer.Delivery) error { return errors.New("down") }, outcome{3, false, "down"}},
-		"panics":      {func(*consumer.Delivery) error { panic("as told") }, outcome{3, false, "panic: as told"}},
-		"third time":  {func(d *consumer.Delivery) error { return map[bool]error{true: errors.New("not yet")}[d.Attempt < 3] }, outcome{3, true, ""}},
-		"retry after": {func(d *consumer.Delivery) error { return map[bool]error{true: consumer.RetryAfter(time.Millisecond)}[d.Attempt < 7] }, outcome{7, true, ""}},
+		"nil":        {func(*consumer.Delivery) error { return nil }, outcome{1, true, ""}},
+		"skip":       {func(*consumer.Delivery) error { return fmt.Errorf("nothing to do: %w", consumer.Skip) }, outcome{1, false, ""}},
+		"dead":       {func(*consumer.Delivery) error { return consumer.Dead(errors.New("no use")) }, outcome{1, false, "no use"}},
+		"always":     {func(*consumer.Delivery) error { return errors.New("down") }, outcome{3, false, "down"}},
+		"panics":     {func(*consumer.Delivery) error { panic("as told") }, outcome{3, false, "panic: as told"}},
+		"third time": {func(d *consumer.Delivery) error { return map[bool]error{true: errors.New("not yet")}[d.Attempt < 3] }, outcome{3, true, ""}},
+		"retry after": {func(d *consumer.Delivery) error {
+			return map[bool]error{true: consumer.RetryAfter(time.Millisecond)}[d.Attempt < 7]
+		}, outcome{7, true, ""}},
 		"own context": {func(*consumer.Delivery) error {
 			return map[bool]error{true: context.Canceled}[!once.Swap(true)]
 		}, outcome{2, true, ""}},

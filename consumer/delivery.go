@@ -49,6 +49,7 @@ type effects struct {
 	latest map[string]int // the last write of each key, when they are more than a few
 	bytes  int
 	over   bool
+	err    error // why the step cannot be committed
 }
 
 const fewWrites = 8
@@ -118,9 +119,9 @@ func (d *Delivery) grow(bytes int) error {
 	}
 	x.bytes += bytes
 	if x.bytes > limits.Bytes || 2*len(x.events)+len(x.writes) >= limits.Operations {
-		return ErrStepTooLarge
+		x.err = ErrStepTooLarge
 	}
-	return nil
+	return x.err
 }
 
 // Get returns the state of that name for the key of the event, or nil if there is none. It sees what the step, also for other events of a

@@ -20,8 +20,9 @@ type partition struct {
 	filter   event.Filter
 	all      bool
 
-	wake chan struct{} // something happened that the loop should look at
-	room chan struct{} // the fetcher may look for room again
+	done <-chan struct{} // closed when nothing new is to be begun
+	wake chan struct{}   // something happened that the loop should look at
+	room chan struct{}   // the fetcher may look for room again
 
 	mu       sync.Mutex
 	flight   flight
@@ -66,6 +67,7 @@ func signal(c chan struct{}) {
 
 // runUntil handles the partition until the context ends, and then until what is being handled is committed.
 func (p *partition) runUntil(ctx context.Context) error {
+	p.done = ctx.Done()
 	if err := p.flight.load(ctx, p); err != nil {
 		return err
 	}
@@ -92,6 +94,16 @@ func (p *partition) runUntil(ctx context.Context) error {
 			p.stopping = true
 			p.mu.Unlock()
 		}
+	}
+}
+
+// ended tells whether nothing new is to be begun.
+func (p *partition) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
 	}
 }
 

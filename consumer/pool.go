@@ -106,7 +106,7 @@ func (c *chain) next() []*item {
 	p := c.part
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(c.items) == 0 || p.stopping || p.err != nil {
+	if len(c.items) == 0 || p.err != nil || p.ended() {
 		c.queued = false
 		p.running--
 		if len(c.items) == 0 {
@@ -154,6 +154,9 @@ func (c *chain) call(ctx context.Context, batch []*item) error {
 	})
 	for _, it := range batch {
 		it.over = true
+		if err == nil {
+			err = it.err // the handler went on nevertheless
+		}
 	}
 	return err
 }

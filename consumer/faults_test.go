@@ -1,0 +1,242 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/spate-io/spate/consumer"
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+	"github.com/spate-io/spate/store/memstore"
+	"github.com/spate-io/spate/task"
+)
+
+// A handler that publishes without end is stopped at what a commit takes, and its event becomes a dead letter; one that
+// ignores the error keeps nothing either.
+func TestStepTooLarge(t *testing.T) {
+	for _, ignored := range []bool{false, true} {
+		n := newNode(t, memstore.New(memstore.Options{}))
+		n.handle(consumer.Config{Retry: task.Backoff{Attempts: 2, Initial: time.Millisecond}}, func(ctx context.Context, d *consumer.Delivery) error {
+			for i := 0; string(d.Event.Data) == "flood"; i++ {
+				err := d.Publish(&event.Event{Subject: "out/flood", Data: make([]byte, 1<<20)})
+				if i > 1024 {
+					t.Fatal("a gigabyte was taken")
+				}
+				if err != nil {
+					if !errors.Is(err, consumer.ErrStepTooLarge) {
+						t.Errorf("got %v", err)
+					}
+					if ignored {
+						return nil
+					}
+					return err
+				}
+			}
+			return forward(ctx, d)
+		})
+		n.publish("k", "before", "flood", "after")
+		n.run()
+		n.caughtUp("c")
+		if got := n.read("out"); !slices.Equal(got["out/k"], []string{"before", "after"}) || got["out/flood"] != nil {
+			t.Errorf("ignored %t: got %v, and %d of the flood", ignored, got["out/k"], len(got["out/flood"]))
+		}
+		if letters, err := n.set.Dead(t.Context(), "", "", 10); len(letters) != 1 || err != nil {
+			t.Errorf("%d dead letters, %v", len(letters), err)
+		}
+	}
+}
+
+// Many small things are bounded too.
+func TestStepOfManyParts(t *testing.T) {
+	n := newNode(t, memstore.New(memstore.Options{}))
+	n.handle(consumer.Config{}, func(_ context.Context, d *consumer.Delivery) error {
+		for i := range 100_000 {
+			if err := d.Put(fmt.Sprint(i), nil); err != nil {
+				return consumer.Dead(err)
+			}
+		}
+		return nil
+	})
+	n.publish("k", "x")
+	n.run()
+	n.caughtUp("c")
+	if letters, err := n.set.Dead(t.Context(), "", "", 10); len(letters) != 1 || err != nil {
+		t.Errorf("%d dead letters, %v", len(letters), err)
+	}
+}
+
+// While the disk is full nothing is lost and no handler is called again; it goes on once there is room.
+func TestFullDisk(t *testing.T) {
+	n := newNode(t, memstore.New(memstore.Options{}))
+	var calls atomic.Int64
+	gate := make(chan struct{})
+	n.handle(consumer.Config{}, func(ctx context.Context, d *consumer.Delivery) error {
+		<-gate
+		calls.Add(1)
+		return forward(ctx, d)
+	})
+	n.publish("k", numbers(20)...)
+	n.run()
+	waitFor(t, "the consumer to begin", func() bool { return n.info("c").Running })
+	n.store.SetFull(true)
+	close(gate)
+	waitFor(t, "a commit to be refused", func() bool { return n.info("c").Counters.Full > 0 })
+	n.store.SetFull(false)
+	n.caughtUp("c")
+	if got := n.read("out")["out/k"]; !slices.Equal(got, numbers(20)) || calls.Load() != 20 {
+		t.Errorf("got %v after %d calls", got, calls.Load())
+	}
+}
+
+// A consumer whose place was moved by somebody else keeps nothing of what it was doing, and begins again from there.
+func TestFence(t *testing.T) {
+	s := memstore.New(memstore.Options{})
+	n := newNode(t, s)
+	var moved atomic.Bool
+	n.handle(consumer.Config{}, func(ctx context.Context, d *consumer.Delivery) error {
+		if string(d.Event.Data) == "1" && !moved.Swap(true) {
+			id := store.Cursor{Consumer: "c", Partition: d.Partition}
+			b := &store.Batch{Cursors: []store.MoveCursor{{Cursor: id, From: store.AnyCursor, To: d.Offset + 1}}}
+			if err := store.Commit(ctx, s, b); err != nil {
+				t.Error(err)
+			}
+		}
+		return forward(ctx, d)
+	})
+	n.publish("k", "1", "2")
+	n.run()
+	waitFor(t, "the rest", func() bool { return slices.Equal(n.read("out")["out/k"], []string{"2"}) })
+	n.caughtUp("c")
+	if got := n.read("out")["out/k"]; !slices.Equal(got, []string{"2"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// A store that fails stops the consumers, without harm to what was committed; another one goes on from there.
+func TestStoreFails(t *testing.T) {
+	s := memstore.New(memstore.Options{})
+	n := newNode(t, s)
+	var calls atomic.Int64
+	n.handle(consumer.Config{}, func(ctx context.Context, d *consumer.Delivery) error {
+		if calls.Add(1) == 3 {
+			s.Fail(errors.New("broken"))
+		}
+		return forward(ctx, d)
+	})
+	n.publish("k", numbers(10)...)
+	n.run()
+	waitFor(t, "the failure", func() bool { return n.info("c").Error != "" })
+	n.stop()
+	again := newNode(t, s.Reopen())
+	again.handle(consumer.Config{}, forward)
+	again.run()
+	again.caughtUp("c")
+	if got := again.read("out")["out/k"]; !slices.Equal(got, numbers(10)) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// Stopping waits for handlers that are at work and commits what they did; one that does not return loses its context.
+func TestStopWaits(t *testing.T) {
+	n := newNode(t, memstore.New(memstore.Options{}))
+	started, stopping := make(chan struct{}, 2), make(chan struct{})
+	n.handle(consumer.Config{}, func(ctx context.Context, d *consumer.Delivery) error {
+		started <- struct{}{}
+		if d.Event.Subject == "in/forever" {
+			<-ctx.Done() // the grace is over
+			close(stopping)
+			return ctx.Err()
+		}
+		<-stopping
+		return forward(ctx, d)
+	})
+	n.publish("slow", "x", "never begun")
+	n.publish("forever", "y")
+	n.run()
+	<-started
+	<-started
+	n.stop()
+	if got := n.read("out"); !slices.Equal(got["out/slow"], []string{"x"}) || got["out/forever"] != nil {
+		t.Errorf("got %v", got)
+	}
+	if lag := n.info("c").Lag; lag == 0 {
+		t.Error("what was not handled is no longer due")
+	}
+}
+
+// Not more keys than Concurrency are handled at a time.
+func TestConcurrency(t *testing.T) {
+	n := newNode(t, memstore.New(memstore.Options{}))
+	var now, most atomic.Int64
+	n.handle(consumer.Config{Concurrency: 3}, func(ctx context.Context, d *consumer.Delivery) error {
+		if at := now.Add(1); at > most.Load() {
+			most.Store(at)
+		}
+		defer now.Add(-1)
+		<-time.After(time.Millisecond)
+		return nil
+	})
+	for k := range 30 {
+		n.publish(fmt.Sprint("k", k), "x", "y")
+	}
+	n.run()
+	n.caughtUp("c")
+	if m := most.Load(); m < 2 || m > 3 {
+		t.Errorf("%d at a time", m)
+	}
+}
+
+// A handler that takes longer than its time is told, and tried again.
+func TestTimeout(t *testing.T) {
+	n := newNode(t, memstore.New(memstore.Options{}))
+	n.handle(consumer.Config{Timeout: time.Millisecond, Retry: task.Backoff{Initial: time.Millisecond}}, func(ctx context.Context, d *consumer.Delivery) error {
+		if d.Attempt < 3 {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return forward(ctx, d)
+	})
+	n.publish("k", "x")
+	n.run()
+	n.caughtUp("c")
+	if got := n.read("out")["out/k"]; !slices.Equal(got, []string{"x"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// A record that cannot be read is left out, said and counted.
+func TestCorruptRecord(t *testing.T) {
+	n := newNode(t, memstore.New(memstore.Options{}))
+	n.publish("k", numbers(5)...)
+	for p := range 2 {
+		n.store.Corrupt(store.Position{Partition: store.Partition{Stream: "in", Number: p}, Offset: 2})
+	}
+	n.handle(consumer.Config{}, forward)
+	n.run()
+	n.caughtUp("c")
+	if got := n.read("out")["out/k"]; !slices.Equal(got, []string{"0", "1", "3", "4"}) {
+		t.Errorf("got %v", got)
+	}
+	if c := n.info("c").Counters; c.Corrupt != 1 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// What is wrong with a consumer is said when it is added.
+func TestConfigErrors(t *testing.T) {
+	n := newNode(t, memstore.New(memstore.Options{}))
+	for _, c := range []consumer.Config{{}, {Name: "c", Stream: "nosuch"}, {Name: "c", Stream: "in", Filter: "a/#/b"}, {Name: "a+b/+", Stream: "in"}} {
+		if err := n.set.Handle(c, forward); err == nil {
+			t.Errorf("%+v was accepted", c)
+		}
+	}
+	n.handle(consumer.Config{}, forward)
+	if err := n.set.Handle(consumer.Config{Name: "c", Stream: "in"}, forward); !errors.Is(err, consumer.ErrExists) {
+		t.Errorf("got %v", err)
+	}
+}
