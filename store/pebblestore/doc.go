@@ -32,7 +32,8 @@
 //
 // # Not promised
 //
-// A log that was cut off at its end looks as if the power had been lost, and is taken for that: the batches in the part that is missing are gone, whole. After a failure inside Pebble
+// A log that was cut off, or is damaged within its last 64 KiB, looks as if the power had been lost during a write, and is taken for that: the batches from there on are gone, whole. Damage
+// before that is an error of Open. After a failure inside Pebble
 // its memory may stay until the process ends. Space of trimmed records is given back some time. [store.Interval] loses the last second also when the process is killed.
 //
 // # What is on the disk

@@ -59,34 +59,36 @@ func scanFor(it *pebble.Iterator, v view, from uint64, t time.Time) (uint64, err
 	return v.bounds.Next, it.Error()
 }
 
-// skipCorrupt returns the first offset after from, at most end, whose block Pebble can read. Damage covers a range of keys, so it is found by
-// doubling the distance, and then by bisection.
+// skipCorrupt returns the first offset after from, at most end, at which a block begins that Pebble can read. It doubles the distance until something can be
+// read, and goes back from there, so that it touches what is damaged as few times as it can: each time Pebble tries out, for about a second, which single
+// bit could be wrong.
 func (s *Store) skipCorrupt(id logID, from, end uint64) uint64 {
-	bad, good := from, end
-	for step := uint64(1); step < end-from; step *= 2 {
-		if s.readable(id, from+step) {
-			good = from + step
-			break
+	for step := uint64(blockRecords); ; step *= 2 {
+		if next, ok := s.firstReadable(id, from, from+min(step, end-from)); ok {
+			return min(next, end)
 		}
-		bad = from + step
-	}
-	for good-bad > 1 {
-		middle := bad + (good-bad)/2
-		if s.readable(id, middle) {
-			good = middle
-		} else {
-			bad = middle
+		if step >= end-from {
+			return end
 		}
 	}
-	return good
 }
 
-// readable reports whether Pebble can read the block that begins at an offset or is the next one.
-func (s *Store) readable(id logID, offset uint64) bool {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: blockKey(id, 0), UpperBound: blockKey(id, ^uint64(0))})
+// firstReadable reports whether the block at an offset, or the next one, can be read, and returns where the first one begins that can be reached from
+// there by going back, not as far as from.
+func (s *Store) firstReadable(id logID, from, offset uint64) (first uint64, ok bool) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: blockKey(id, from+1), UpperBound: blockKey(id, ^uint64(0))})
 	if err != nil {
-		return false
+		return 0, false
 	}
-	it.SeekGE(blockKey(id, offset))
-	return errors.Join(it.Error(), it.Close()) == nil
+	first = ^uint64(0)
+	ok = it.SeekGE(blockKey(id, offset))
+	if !ok && it.Error() == nil {
+		ok = it.Last() // there is nothing behind the offset
+	}
+	ok = ok || it.Error() == nil
+	for valid := it.Valid(); valid; valid = it.Prev() {
+		first = blockFirst(it.Key())
+	}
+	_ = it.Close() // says again that something is damaged
+	return first, ok
 }

@@ -68,10 +68,13 @@ func lockError(err error) error {
 	return err
 }
 
-// formatError recognizes data of a Pebble that is newer than ours, for which Pebble has no error of its own.
+// formatError says what to do about files that Pebble does not open. For those of a newer Pebble it has no error of its own.
 func formatError(err error) error {
 	if text := err.Error(); strings.Contains(text, "format major version") || strings.Contains(text, "unknown format") {
 		return fmt.Errorf("%w: it was written by a newer version of Spate; use that, or restore a backup: %w", store.ErrFormat, err)
+	}
+	if pebble.IsCorruptionError(err) {
+		return fmt.Errorf("its files are damaged; restore a backup into another directory, and keep this one: %w", err)
 	}
 	return err
 }
