@@ -92,7 +92,7 @@ func (a *App) build() error {
 	a.door, err = httpapi.New(httpapi.Options{
 		Auth: a.auth, Engine: a.engine, Tasks: &a.tasks, Metrics: o.Metrics, Ready: a.ready, Limits: o.HTTP,
 		Hosts: o.Hosts, PProf: o.PProf, Logger: o.Logger, Tracer: o.Tracer,
-		Bus: a.bus, Origins: o.Origins, Event: o.Bus.Event,
+		Bus: a.bus, Consumers: a.manager(), Origins: o.Origins, Event: o.Bus.Event,
 	})
 	if err != nil {
 		return err
@@ -115,6 +115,14 @@ func (a *App) Consumers() *consumer.Set {
 		return nil
 	}
 	return a.handlers.node.Consumers()
+}
+
+// manager is what the HTTP door manages consumers with: an interface that is nil without a store.
+func (a *App) manager() httpapi.Consumers {
+	if set := a.Consumers(); set != nil {
+		return set
+	}
+	return nil
 }
 
 // Streams returns the streams of the app. It is nil without a store.

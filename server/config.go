@@ -87,6 +87,8 @@ type Log struct {
 type HTTP struct {
 	// PProf serves Go's profiles. Default: no.
 	PProf bool `yaml:"pprof"`
+	// Origins are those whose pages may call the API. Default: none but the door's own.
+	Origins []string
 	// Hosts are names under which a local listener may be called. Default: addresses and localhost.
 	Hosts []string
 	// Limits bound what clients of the door can make it hold.
@@ -124,6 +126,10 @@ func Default() Config {
 			HandshakeTimeout: httpapi.DefaultHandshakeTimeout, HeaderTimeout: httpapi.DefaultHeaderTimeout,
 			RequestTimeout: httpapi.DefaultRequestTimeout, IdleTimeout: httpapi.DefaultIdleTimeout,
 			WriteTimeout: httpapi.DefaultWriteTimeout,
+			Publish:      httpapi.DefaultPublish, Buffered: httpapi.DefaultBuffered, Batch: httpapi.DefaultBatch,
+			PublishTimeout: httpapi.DefaultPublishTimeout, Subscribers: httpapi.DefaultSubscribers,
+			SubscribersPerAddress: httpapi.DefaultSubscribersPerAddress, QueueEvents: httpapi.DefaultQueueEvents,
+			QueueBytes: httpapi.DefaultQueueBytes, Heartbeat: httpapi.DefaultHeartbeat,
 		}},
 		RESP: RESP{Overflow: "disconnect", Limits: resp.Limits{Args: resp.DefaultArgs, NameLength: resp.DefaultNameLength}},
 		Limits: engine.Limits{
