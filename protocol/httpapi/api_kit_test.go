@@ -2,7 +2,9 @@ package httpapi_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/consumer"
+	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/store/memstore"
 	"github.com/spate-io/spate/stream"
 )
@@ -21,12 +25,13 @@ type apiKit struct {
 	bus   *bus.Bus
 	log   *stream.Log
 	store *memstore.Store
+	set   *consumer.Set // with a consumer "billing" of the stream "orders", for which orders/bad is a dead letter
 }
 
 // startAPI starts a door with streams. The test names those that it wants as "name subject subject…".
 func startAPI(t *testing.T, s setup, streams ...string) *apiKit {
 	t.Helper()
-	k := &apiKit{store: memstore.New(memstore.Options{})}
+	k := &apiKit{kit: &kit{t: t}, store: memstore.New(memstore.Options{})}
 	var err error
 	if k.log, err = stream.Open(t.Context(), k.store, stream.Options{}); err != nil {
 		t.Fatal(err)
@@ -39,6 +44,10 @@ func startAPI(t *testing.T, s setup, streams ...string) *apiKit {
 	}
 	k.bus = bus.New(bus.Options{Log: k.log})
 	s.options.Bus = k.bus
+	if s.consumers {
+		k.consume()
+		s.options.Consumers = k.set
+	}
 	t.Cleanup(func() {
 		k.bus.Wait()
 		if err := k.store.Close(); err != nil {
@@ -47,6 +56,40 @@ func startAPI(t *testing.T, s setup, streams ...string) *apiKit {
 	})
 	k.kit = start(t, s)
 	return k
+}
+
+// consume runs a consumer of the stream "orders".
+func (k *apiKit) consume() {
+	t := k.t
+	k.set = consumer.NewSet(consumer.Options{Log: k.log, Prepare: k.bus.Prepare, Deliver: k.bus.DeliverStored})
+	err := k.set.Handle(consumer.Config{Name: "billing", Stream: "orders"}, func(_ context.Context, d *consumer.Delivery) error {
+		if d.Event.Subject == "orders/bad" {
+			return consumer.Dead(errors.New("no such customer"))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- k.set.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// waitForDead waits until there is a dead letter at an offset or after it.
+func (k *apiKit) waitForDead(offset uint64) {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
+	defer cancel()
+	if err := k.store.Wait(ctx, store.Position{Partition: store.Partition{Stream: consumer.DeadStream}, Offset: offset}); err != nil {
+		k.t.Fatal(err)
+	}
 }
 
 // send sends a request with a body on a connection of its own.

@@ -47,6 +47,8 @@ type setup struct {
 	tls     *tls.Config
 	network string // default tcp
 	host    string // default 127.0.0.1:0
+
+	consumers bool // the API has consumers, see apiKit.set
 }
 
 func start(t *testing.T, s setup) *kit {
