@@ -34,6 +34,7 @@ type Node struct {
 // A life is the time between two crashes.
 type life struct {
 	app     *spate.App
+	store   *memstore.Store
 	cancel  context.CancelFunc
 	over    chan error    // of Run
 	crashed chan struct{} // closed by the crash
@@ -90,7 +91,7 @@ func (n *Node) await(l *life) {
 func (n *Node) begin(s *memstore.Store) (*life, error) {
 	o := n.opts.App
 	o.Store = s
-	l := &life{app: spate.New(o), over: make(chan error, 1), crashed: make(chan struct{}), next: make(chan struct{})}
+	l := &life{app: spate.New(o), store: s, over: make(chan error, 1), crashed: make(chan struct{}), next: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
 	err := n.prepare(l.app)
@@ -128,6 +129,7 @@ func (n *Node) keep(l *life) {
 			n.fail(l, fmt.Errorf("the node ended by itself: %w", err))
 			return
 		case <-l.crashed:
+			_ = l.store.Close() // answers what was still to be committed
 			l.cancel()
 			<-l.over // what cannot be finished on a store that crashed is what the test is about
 			l = n.again(l)
