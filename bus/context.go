@@ -28,7 +28,7 @@ func WithNode(ctx context.Context, h Host) context.Context {
 }
 
 func nodeFrom(ctx context.Context) (*Node, error) {
-	if n, ok := ctx.Value(nodeKey{}).(*Node); ok {
+	if n, ok := ctx.Value(nodeKey{}).(*Node); ok && n != nil {
 		return n, nil
 	}
 	return nil, ErrNoNode

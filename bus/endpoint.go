@@ -71,6 +71,10 @@ const (
 // deadline of the context, or for [DefaultRequestTimeout] if it has none. The error of a responder is a [RemoteError];
 // [ErrNoResponder] comes at once if nobody is subscribed; [ErrTimeout] also matches context.DeadlineExceeded.
 func Request[Req, Resp any](ctx context.Context, h Host, e *Endpoint[Req, Resp], v Req) (resp Resp, err error) {
+	n, err := nodeOf(h)
+	if err != nil {
+		return resp, err
+	}
 	request, err := e.request.Event(ctx, v)
 	if err != nil {
 		return resp, err
@@ -80,7 +84,7 @@ func Request[Req, Resp any](ctx context.Context, h Host, e *Endpoint[Req, Resp],
 		ctx, cancel = context.WithTimeout(ctx, DefaultRequestTimeout)
 		defer cancel()
 	}
-	reply, err := h.Node().request(ctx, request)
+	reply, err := n.request(ctx, request)
 	if err != nil {
 		return resp, fmt.Errorf("requesting on %.80q: %w", request.Subject, err)
 	}
@@ -139,10 +143,10 @@ func (n *Node) request(ctx context.Context, e *event.Event) (*event.Event, error
 // rest. A request for whose reply nobody waits any more is left out; one without a place for the reply, which was published as
 // an ordinary event, is handled, and the reply is dropped. When the queue is full, the requester is told [CodeBusy] at once.
 func Respond[Req, Resp any](h Host, e *Endpoint[Req, Resp], fn func(context.Context, Req) (Resp, error), options ...LiveOptions) error {
-	n := h.Node()
+	n, absent := nodeOf(h)
 	o, err := one(options)
 	name := e.request.filter.String()
-	if err = errors.Join(e.request.err, err); err == nil {
+	if err = errors.Join(e.request.err, err, absent); err == nil {
 		inner := n.wrap(o.Middleware, func(ctx context.Context, d *Delivery) error {
 			current, _ := ctx.Value(handlingKey{}).(*handling)
 			v, err := e.request.Decode(d.Event)

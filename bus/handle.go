@@ -119,6 +119,9 @@ func one[O any](options []O) (o O, err error) {
 // config makes the configuration of a consumer.
 func (n *Node) config(err error, filter event.Filter, name string, options []HandlerOptions) (consumer.Config, HandlerOptions, error) {
 	o, many := one(options)
+	if n == nil {
+		return consumer.Config{}, o, ErrNoHost
+	}
 	if err = errors.Join(err, many); err != nil {
 		return consumer.Config{}, o, err
 	}

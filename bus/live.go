@@ -21,10 +21,11 @@ type Reader[T any] struct {
 // it when done. Subscriptions are independent of [Node.Run].
 func Subscribe[T any](h Host, t *Topic[T], options ...QueueOptions) (*Reader[T], error) {
 	o, err := one(options)
-	if err = errors.Join(t.err, err); err != nil {
+	n, absent := nodeOf(h)
+	if err = errors.Join(t.err, err, absent); err != nil {
 		return nil, err
 	}
-	q, err := h.Node().Bus().NewQueue(t.filter.String(), o)
+	q, err := n.Bus().NewQueue(t.filter.String(), o)
 	if err != nil {
 		return nil, err
 	}
@@ -82,9 +83,9 @@ type LiveOptions struct {
 // publishes is published at once. An error is logged, and the event is not tried again. The queue fills from now on, and the
 // function is called from [Node.Run] on. The name is for logs and metrics.
 func HandleLive[T any](h Host, t *Topic[T], name string, fn func(context.Context, T) error, options ...LiveOptions) error {
-	n := h.Node()
+	n, absent := nodeOf(h)
 	o, err := one(options)
-	err = errors.Join(t.err, err)
+	err = errors.Join(t.err, err, absent)
 	if err == nil {
 		handler := n.wrap(o.Middleware, func(ctx context.Context, d *Delivery) error {
 			v, err := t.Decode(d.Event)

@@ -14,8 +14,19 @@ import (
 
 // Host is whatever has a node: an application, or a [Node] itself.
 type Host interface {
-	// Node returns the node, always the same.
+	// Node returns the node, always the same. It is nil if there is none, and then all that needs it is [ErrNoHost].
 	Node() *Node
+}
+
+// ErrNoHost means that an application has no node, since it could not be made.
+var ErrNoHost = errors.New("there is no node: the options of the application are wrong, as its Run says")
+
+// nodeOf returns the node of a host.
+func nodeOf(h Host) (*Node, error) {
+	if n := h.Node(); n != nil {
+		return n, nil
+	}
+	return nil, ErrNoHost
 }
 
 // NodeOptions configures a [Node].
@@ -90,6 +101,9 @@ func (n *Node) refuse(what, name string, err error) error {
 		return nil
 	}
 	err = fmt.Errorf("%s %q: %w", what, name, err)
+	if n == nil {
+		return err
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.ran { // later ones are only their caller's: they would pile up

@@ -27,10 +27,14 @@ func Publish[T any](ctx context.Context, t *Topic[T], v T) error {
 // PublishTo publishes a value now, outside of any step, and returns when it is stored in the streams that capture it and was delivered. When
 // the context ends first, it may be published nevertheless.
 func PublishTo[T any](ctx context.Context, h Host, t *Topic[T], v T) error {
+	n, err := nodeOf(h)
+	if err != nil {
+		return err
+	}
 	e, err := t.Event(ctx, v)
 	if err != nil {
 		return err
 	}
-	_, err = h.Node().Bus().Publish(ctx, e)
+	_, err = n.Bus().Publish(ctx, e)
 	return err
 }

@@ -37,11 +37,12 @@ type Publisher[T any] struct {
 // NewPublisher returns a publisher to a topic. It needs no closing, but a last [Publisher.Flush].
 func NewPublisher[T any](h Host, t *Topic[T], options ...PublisherOptions) (*Publisher[T], error) {
 	o, err := one(options)
-	if err = errors.Join(t.err, err); err != nil {
+	n, absent := nodeOf(h)
+	if err = errors.Join(t.err, err, absent); err != nil {
 		return nil, err
 	}
 	o.Window, o.Bytes = orDefault(o.Window, DefaultWindow), orDefault(o.Bytes, DefaultQueueBytes)
-	return &Publisher[T]{bus: h.Node().Bus(), topic: t, options: o, turn: make(chan struct{}, 1)}, nil
+	return &Publisher[T]{bus: n.Bus(), topic: t, options: o, turn: make(chan struct{}, 1)}, nil
 }
 
 // Publish hands over a value, outside of any step, and returns, or waits until the window has room for it, or the context ends. Its error is that of a value which

@@ -232,3 +232,30 @@ func TestUndecodableIsADeadLetterAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// hostless is an application that could not be made.
+type hostless struct{}
+
+func (hostless) Node() *bus.Node { return nil }
+
+func TestHostWithoutNode(t *testing.T) {
+	var h hostless
+	ctx := t.Context()
+	_, subscribed := bus.Subscribe(h, readings)
+	_, publisher := bus.NewPublisher(h, readings)
+	_, requested := bus.Request(ctx, h, prices, priceOf{})
+	for i, err := range []error{
+		bus.Handle(h, readings, "h", func(context.Context, reading) error { return nil }),
+		bus.HandleBatch(h, readings, "h", func(context.Context, []reading) error { return nil }),
+		bus.HandleLive(h, readings, "h", func(context.Context, reading) error { return nil }),
+		bus.Respond(h, prices, func(context.Context, priceOf) (price, error) { return price{}, nil }),
+		bus.PublishTo(ctx, h, readings, reading{}), subscribed, publisher, requested,
+	} {
+		if !errors.Is(err, bus.ErrNoHost) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	if err := bus.Publish(bus.WithNode(ctx, h), readings, reading{}); !errors.Is(err, bus.ErrNoNode) {
+		t.Error(err)
+	}
+}
