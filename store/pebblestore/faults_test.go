@@ -316,6 +316,45 @@ func eventually(t *testing.T, ok func() bool) {
 	}
 }
 
+// TestBallast fills the disk at once, although there was room a moment ago: nothing that was taken is lost, and the store goes on when there is room.
+func TestBallast(t *testing.T) {
+	mem := vfs.NewMem()
+	full := new(atomic.Bool)
+	fs := &fullFS{FS: errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		write := op.Kind == errorfs.OpFileWrite || op.Kind == errorfs.OpCreate || op.Kind == errorfs.OpFilePreallocate
+		if _, err := mem.Stat("data/BALLAST"); write && full.Load() && (err == nil || strings.HasSuffix(op.Path, "BALLAST")) {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))}
+	fs.free.Store(50 << 30)
+	s := mustOpen(t, Options{FS: fs})
+	defer mustClose(t, s)
+	mustCommit(t, s, textBatch(testPartition, "0"))
+	full.Store(true)
+	fs.free.Store(0)
+	n := 1
+	eventually(t, func() bool {
+		err := store.Commit(patient(t), s, textBatch(testPartition, fmt.Sprint(n)))
+		if err == nil {
+			n++
+		} else if !errors.Is(err, store.ErrFull) {
+			t.Fatal(err)
+		}
+		return err != nil
+	})
+	if n < 2 {
+		t.Error("the ballast was of no use")
+	}
+	full.Store(false)
+	fs.free.Store(50 << 30)
+	eventually(t, func() bool { return store.Commit(patient(t), s, textBatch(testPartition, "last")) == nil })
+	if got := texts(t, s, testPartition, 0, store.ReadOptions{}); len(got) != n+1 {
+		t.Errorf("%d records, want %d", len(got), n+1)
+	}
+	eventually(t, func() bool { _, err := mem.Stat("data/BALLAST"); return err == nil })
+}
+
 // TestLogHitsFullDisk fails a write with ENOSPC although there seemed to be room: as any failed write of the log.
 func TestLogHitsFullDisk(t *testing.T) {
 	fs, armed := vfs.NewMem(), new(atomic.Bool)

@@ -64,6 +64,9 @@ const (
 	// DefaultReserve is the room on the disk below which batches are refused; at most a twentieth of the disk.
 	DefaultReserve = 256 << 20
 
+	// ballastBytes is the room that is given up when the disk is full in spite of the reserve; at most a quarter of that.
+	ballastBytes = 64 << 20
+
 	// closeWithin bounds closing Pebble after it has failed, when it may never finish.
 	closeWithin = 2 * time.Second
 

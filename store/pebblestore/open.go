@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/spate-io/spate/store"
 )
@@ -45,7 +46,8 @@ func open(dir string, options Options) (*Store, error) {
 		visible: map[store.Partition]*partition{}, waiters: map[store.Partition]map[*waiter]struct{}{},
 	}
 	s.tail.limit = options.TailBytes
-	s.fs = newGuardFS(options.FS, s.fail)
+	s.ballast.fs, s.ballast.name = options.FS, options.FS.PathJoin(dir, "BALLAST")
+	s.fs = newGuardFS(vfs.OnDiskFull(options.FS, s.ballast.give), s.fail)
 	s.builder = newBuilder(s)
 	if err := options.FS.MkdirAll(dir, 0o755); err != nil {
 		return nil, err

@@ -31,6 +31,7 @@ type Store struct {
 	built   chan struct{} // closed when the builder has ended
 	told    chan struct{} // closed when the publisher has ended
 	full    atomic.Pointer[error]
+	ballast ballast
 	stats   counters
 	closing sync.RWMutex // read-locked by whoever uses db
 	closed  atomic.Bool

@@ -2,7 +2,10 @@ package pebblestore
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/spate-io/spate/store"
 )
@@ -13,10 +16,19 @@ type usage struct {
 	err  error
 }
 
+// reserve returns how much of a disk is kept free.
+func (o *Options) reserve(disk vfs.DiskUsage) uint64 {
+	if o.Reserve != 0 {
+		return uint64(max(o.Reserve, 0))
+	}
+	return min(DefaultReserve, disk.TotalBytes/20)
+}
+
 // full returns [store.ErrFull] while there is too little room. Where the file system cannot tell, there is always room.
 func (u *usage) full(s *Store) error {
 	now := time.Now()
-	if s.options.Reserve < 0 || now.Before(u.next) {
+	hit := s.ballast.hit.Swap(false)
+	if s.options.Reserve < 0 || now.Before(u.next) && !hit {
 		return u.err
 	}
 	u.next = now.Add(usageEvery)
@@ -24,13 +36,9 @@ func (u *usage) full(s *Store) error {
 	if err != nil {
 		return u.err
 	}
-	reserve := uint64(s.options.Reserve)
-	if reserve == 0 {
-		reserve = min(DefaultReserve, disk.TotalBytes/20)
-	}
-	was := u.err
+	reserve, was := s.options.reserve(disk), u.err
 	u.err = nil
-	if disk.AvailBytes < reserve {
+	if disk.AvailBytes < reserve || hit || s.ballast.make(disk, reserve) != nil {
 		u.err = fmt.Errorf("%w: %d bytes are free in %s and %d are kept in reserve; delete or trim streams, or make room", store.ErrFull, disk.AvailBytes, s.dir, reserve)
 	}
 	u.tell(s, was)
@@ -51,4 +59,47 @@ func (u *usage) tell(s *Store, was error) {
 	if was == nil {
 		s.options.Logger.Error("the disk is full: events are refused until there is room", "directory", s.dir, "error", err)
 	}
+}
+
+// A ballast is a file that only takes room. When something else fills the disk faster than the store notices, the first write that fails gets that
+// room and is tried again, so that the log, which must not fail, can be written to the end of what was taken.
+type ballast struct {
+	fs    vfs.FS
+	name  string
+	there bool        // the builder's
+	hit   atomic.Bool // it was given up since the builder has last looked
+}
+
+// make sees to it that there is a ballast, unless the disk is too small for one.
+func (b *ballast) make(disk vfs.DiskUsage, reserve uint64) error {
+	size := int64(min(ballastBytes, reserve/4))
+	if b.there && !b.gone() || size == 0 || disk.TotalBytes == 0 {
+		return nil
+	}
+	b.there = false
+	f, err := b.fs.Create(b.name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	err = f.Preallocate(0, size)
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		_ = b.fs.Remove(b.name) // what is left of it is in the way
+		return err
+	}
+	b.there = true
+	return nil
+}
+
+func (b *ballast) gone() bool {
+	_, err := b.fs.Stat(b.name)
+	return err != nil
+}
+
+// give makes the room of the ballast free. It is called while writes wait that found the disk full.
+func (b *ballast) give() {
+	b.hit.Store(true)
+	_ = b.fs.Remove(b.name) // if it is gone already, nothing can be done
 }
