@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spate-io/spate/protocol/resp/wire"
@@ -12,18 +13,19 @@ type body struct {
 	b     []byte
 	proto *Protocol
 	taken int // of longReplies
+	most  int // bytes, longReply if it is 0
 }
 
 // reserve makes room for n more bytes, or says why there is none.
 func (l *body) reserve(p *Protocol, n int) error {
-	need := len(l.b) + n
+	need, most := len(l.b)+n, cmp.Or(l.most, longReply)
 	if need <= cap(l.b) {
 		return nil
 	}
-	if need > longReply {
-		return fmt.Errorf("it has more than %d bytes", longReply)
+	if need > most {
+		return fmt.Errorf("it has more than %d bytes", most)
 	}
-	size := min(max(2*cap(l.b), need, 1024), longReply)
+	size := min(max(2*cap(l.b), need, 1024), most)
 	if size > replyFlush {
 		if p.long.Add(int64(size-l.taken)) > longReplies {
 			p.long.Add(-int64(size - l.taken))

@@ -5,6 +5,8 @@ const (
 	groupConnection = "connection"
 	groupPubSub     = "pubsub"
 	groupServer     = "server"
+	groupStream     = "stream"
+	groupGeneric    = "generic"
 )
 
 // Flags that many commands share.
@@ -20,7 +22,7 @@ func builtin() []Command {
 			Summary: "Ping the server", Usage: "[message]", Run: runPing},
 		{Name: "ECHO", Arity: 2, Flags: Fast | loading | stale, Group: groupConnection, Since: "1.0.0", Complexity: "O(1)",
 			Summary: "Echo the given string", Usage: "message", Run: runEcho},
-		{Name: "PUBLISH", Arity: 3, Flags: PubSub | loading | stale | Fast, Group: groupPubSub, Since: "2.0.0",
+		{Name: "PUBLISH", Arity: 3, Flags: PubSub | loading | stale | Fast | async, Group: groupPubSub, Since: "2.0.0",
 			Complexity: "O(N+M) where N is the number of subscribers and M is the number of patterns",
 			Summary:    "Publish an event to a subject", Usage: "channel message", Run: runPublish},
 		{Name: "SUBSCRIBE", Arity: -2, Flags: PubSub | everywhere | Anytime, Group: groupPubSub, Since: "2.0.0", Complexity: "O(N)",
@@ -43,7 +45,7 @@ func builtin() []Command {
 			Summary: "Get details about all commands", Run: runCommand, Subcommands: commandCommands()},
 		{Name: "ACL", Arity: -2, Group: groupServer, Since: "6.0.0", Summary: "A container for commands about users",
 			Subcommands: aclCommands()},
-	}, connectionCommands()...)
+	}, append(connectionCommands(), streamCommands()...)...)
 }
 
 func connectionCommands() []Command {

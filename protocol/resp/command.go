@@ -31,7 +31,7 @@ type Command struct {
 }
 
 // Flags say when a command may be used.
-type Flags uint16
+type Flags uint32
 
 // The flags. Those without a comment of their own are only shown by COMMAND.
 const (
@@ -46,6 +46,13 @@ const (
 	stale
 	allowBusy
 	hidden // not shown
+	async  // its reply may come later, see Request.later
+	write
+	readOnly
+	denyOOM
+	movable
+	streamed // belongs to streams
+	keyed    // belongs to keys of any type
 )
 
 // runFunc is the type of Command.Run.

@@ -12,8 +12,8 @@ var flagNames = []struct {
 	flag Flags
 	name string
 }{
-	{Admin, "admin"}, {PubSub, "pubsub"}, {noScript, "noscript"}, {loading, "loading"}, {stale, "stale"}, {Blocking, "blocking"}, {Fast, "fast"},
-	{Guest, "no_auth"}, {allowBusy, "allow_busy"},
+	{write, "write"}, {readOnly, "readonly"}, {denyOOM, "denyoom"}, {Admin, "admin"}, {PubSub, "pubsub"}, {noScript, "noscript"}, {loading, "loading"}, {stale, "stale"}, {Blocking, "blocking"}, {Fast, "fast"},
+	{Guest, "no_auth"}, {allowBusy, "allow_busy"}, {movable, "movablekeys"},
 }
 
 func (f Flags) names() (names []string) {

@@ -29,6 +29,10 @@ func (r *Request) run() error {
 	if r.cmd.Flags&Blocking != 0 {
 		_ = r.flush() // a command that waits on a broken connection is told by its context
 	}
+	if len(r.holes) > 0 && r.cmd.Flags&async == 0 {
+		r.fill()
+		r.mark = len(r.out)
+	}
 	r.tally.commands++
 	var err error
 	if r.proto.tracer != nil {

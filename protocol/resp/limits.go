@@ -31,6 +31,12 @@ const (
 	// Those that fit into replyFlush are not counted.
 	longReply   = 8 << 20
 	longReplies = 64 << 20
+	// streamReply is the largest reply of entries of a stream, and readMost where a reply ends that may leave some for the next time. Such replies
+	// count for longReplies too.
+	streamReply = 32 << 20
+	readMost    = 8 << 20
+	// holesMost is how many requests of a pipeline wait for the disk together.
+	holesMost = 1024
 	// bulkFrame is what a bulk string adds to its bytes, at most.
 	bulkFrame = len("$2147483647\r\n\r\n")
 	// MaxRequest is the largest request in bytes, whatever engine.Limits.Message says: places in a request are 32-bit numbers.

@@ -13,13 +13,15 @@ import (
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/protocol/resp/xstream"
 )
 
 // A Protocol speaks RESP on the connections of any number of listeners. [New] makes one.
 type Protocol struct {
 	table    table
 	bus      *bus.Bus
-	auth     *auth.Auth // nil: everybody may do everything
+	streams  *xstream.Set // nil if the bus stores nothing
+	auth     *auth.Auth   // nil: everybody may do everything
 	overflow engine.Overflow
 	limits   Limits
 	log      *slog.Logger
@@ -46,6 +48,7 @@ func New(o Options) (*Protocol, error) {
 		bus: o.Bus, auth: o.Auth, overflow: o.Overflow, limits: o.Limits,
 		log: o.Logger, clock: o.Clock, version: o.Version, started: o.Clock(), epoch: time.Now(),
 	}
+	p.streams = xstream.New(xstream.Options{Bus: o.Bus, Create: o.CreateStreams, Clock: o.Clock, Limits: o.StreamLimits})
 	if traces(o.Tracer) {
 		p.tracer = o.Tracer
 	}

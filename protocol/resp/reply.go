@@ -14,6 +14,11 @@ const (
 	errNotFloat   = Error("ERR value is not a valid float")
 	errNoAuth     = Error("NOAUTH Authentication required.")
 	errWrongPass  = Error("WRONGPASS invalid username-password pair or user is disabled.")
+	errKey        = Error("NOPERM this user has no permissions to access one of the keys used as arguments")
+	errTimeout    = Error("ERR timeout is not an integer or out of range")
+	errNegative   = Error("ERR timeout is negative")
+	errStreamID   = Error("ERR Invalid stream ID specified as stream command argument")
+	errNoStreams  = Error("ERR this server stores nothing: it has no streams")
 	errChannel    = Error("NOPERM this user has no permissions to access one of the channels used as arguments")
 )
 
@@ -77,6 +82,16 @@ func (r *Request) Null() {
 		r.out = wire.Null(r.out)
 	} else {
 		r.out = wire.NullBulk(r.out)
+	}
+}
+
+// NullArray replies that there is nothing, where there could have been an array.
+func (r *Request) NullArray() {
+	r.want--
+	if r.resp3 {
+		r.out = wire.Null(r.out)
+	} else {
+		r.out = wire.NullArray(r.out)
 	}
 }
 

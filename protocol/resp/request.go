@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spate-io/spate/auth"
@@ -27,8 +28,11 @@ type Request struct {
 	running bool // a command runs; true after it has panicked
 	limits  wire.Limits
 	tally   tally
-	began   time.Duration // when the batch did, as Protocol.uptime
-	timed   uint64        // commands of the tally that are in the histogram already
+	holes   []hole         // in out: replies that wait for the disk
+	stored  sync.WaitGroup // counts what they wait for
+	spare   []byte         // what out was before the holes were filled
+	began   time.Duration  // when the batch did, as Protocol.uptime
+	timed   uint64         // commands of the tally that are in the histogram already
 }
 
 // tally is what a batch adds to the counters.
@@ -79,12 +83,13 @@ func (r *Request) end() {
 	if cap(out) > replyKept {
 		out = nil
 	}
-	*r = Request{proto: p, args: args[:0], out: out[:0]}
+	*r = Request{proto: p, args: args[:0], out: out[:0], holes: r.holes[:0], spare: r.kept()}
 	p.requests.Put(r)
 }
 
 // flush sends the replies so far.
 func (r *Request) flush() error {
+	r.fill()
 	if len(r.out) == 0 {
 		return nil
 	}

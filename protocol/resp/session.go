@@ -63,7 +63,7 @@ func (s *session) Serve(c *engine.Conn, in []byte) (used int, err error) {
 		if err := r.run(); err != nil {
 			return used, err
 		}
-		if len(r.out) >= replyFlush && r.flush() != nil {
+		if (len(r.out) >= replyFlush || len(r.holes) >= holesMost) && r.flush() != nil {
 			return used, nil
 		}
 	}

@@ -47,6 +47,9 @@ func Null(dst []byte) []byte { return append(dst, "_\r\n"...) }
 // NullBulk appends the null of RESP2.
 func NullBulk(dst []byte) []byte { return append(dst, "$-1\r\n"...) }
 
+// NullArray appends the null of RESP2 in place of an array.
+func NullArray(dst []byte) []byte { return append(dst, "*-1\r\n"...) }
+
 // Bool appends #t or #f. RESP3.
 func Bool(dst []byte, value bool) []byte {
 	if value {

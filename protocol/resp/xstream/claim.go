@@ -1,0 +1,159 @@
+package xstream
+
+import (
+	"context"
+	"math"
+)
+
+// Claim is what XCLAIM asks for.
+type Claim struct {
+	Group, Consumer []byte
+	MinIdle         int64 // milliseconds
+	IDs             []ID
+	At              int64 // when the entries count as delivered, in milliseconds since 1970; ClaimNow is now
+	Count           int64 // how often; negative is one more often than before
+	Force           bool  // also what is not pending
+	JustID          bool  // it does not count as a delivery
+	Last            ID    // the group gets at least as far
+}
+
+// ClaimNow is the time of a claim that says none.
+const ClaimNow = math.MinInt64
+
+// Claim gives pending entries to another consumer.
+func (s *Set) Claim(ctx context.Context, name []byte, q Claim) (entries []Delivered, err error) {
+	err = s.withGroup(ctx, name, q.Group, func(k *key, g *group) (*change, error) {
+		c := k.change()
+		if g.last.Less(q.Last) {
+			g.last = q.Last
+			c.putGroup(g)
+		}
+		now := s.now()
+		if q.At == ClaimNow || q.At < 0 || q.At > now {
+			q.At = now
+		}
+		for _, id := range q.IDs {
+			e, err := k.claim(ctx, c, g, &q, id, now)
+			if err != nil {
+				return c, err
+			}
+			if e != nil {
+				entries = append(entries, *e)
+			}
+		}
+		return c, nil
+	})
+	return entries, err
+}
+
+// claim gives one entry to the consumer, if it may.
+func (k *key) claim(ctx context.Context, c *change, g *group, q *Claim, id ID, now int64) (*Delivered, error) {
+	p := g.pel.get(id)
+	if p == nil && !q.Force {
+		return nil, nil
+	}
+	r, err := k.find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if r == nil {
+		if p != nil {
+			c.settle(g, p)
+		}
+		return nil, nil
+	}
+	if p != nil && q.MinIdle > 0 && now-p.at < q.MinIdle {
+		return nil, nil
+	}
+	con, err := c.consumer(g, q.Consumer)
+	if err != nil {
+		return nil, err
+	}
+	if p == nil {
+		if g.pel.n >= k.set.limits.Pending {
+			return nil, Error("ERR the group has as many pending entries as are allowed: acknowledge some")
+		}
+		p = &pending{id: id, consumer: con, count: 1}
+		g.pel.put(p)
+		con.pel.put(p)
+	}
+	c.give(p, con)
+	p.at = q.At
+	switch {
+	case q.Count >= 0:
+		p.count = uint64(q.Count)
+	case !q.JustID:
+		p.count++
+	}
+	c.putPending(g, p)
+	return &Delivered{ID: id, Event: r.Event}, nil
+}
+
+// AutoClaim is what XAUTOCLAIM asks for.
+type AutoClaim struct {
+	Group, Consumer []byte
+	MinIdle         int64
+	Start           ID
+	Count           int64
+	JustID          bool
+}
+
+// AutoClaim gives entries that are pending for long to another consumer. It returns where to go on, or 0-0, and which entries are no
+// longer there.
+func (s *Set) AutoClaim(ctx context.Context, name []byte, q AutoClaim) (next ID, entries []Delivered, gone []ID, err error) {
+	err = s.withGroup(ctx, name, q.Group, func(k *key, g *group) (*change, error) {
+		c := k.change()
+		const tries = 10 // entries looked at for each that may be claimed
+		now, left, attempts := s.now(), q.Count, q.Count*tries
+		var todo []*pending
+		g.pel.from(q.Start, func(p *pending) bool {
+			if attempts == 0 || left == 0 {
+				next = p.id
+				return false
+			}
+			attempts--
+			r, failed := k.find(ctx, p.id)
+			if err = failed; err != nil {
+				return false
+			}
+			if r != nil && q.MinIdle > 0 && now-p.at < q.MinIdle {
+				return true
+			}
+			left--
+			todo = append(todo, p)
+			if r == nil {
+				gone = append(gone, p.id)
+			} else {
+				entries = append(entries, Delivered{ID: p.id, Event: r.Event})
+			}
+			return true
+		})
+		if err != nil {
+			return c, err
+		}
+		return c, c.claimAll(g, q, todo, gone, now)
+	})
+	return next, entries, gone, err
+}
+
+// claimAll gives the pending entries to the consumer; those in gone, which are in the same order, it removes.
+func (c *change) claimAll(g *group, q AutoClaim, todo []*pending, gone []ID, now int64) error {
+	for _, p := range todo {
+		if len(gone) > 0 && gone[0] == p.id {
+			gone = gone[1:]
+			c.settle(g, p)
+			continue
+		}
+		con, err := c.consumer(g, q.Consumer)
+		if err != nil {
+			return err
+		}
+		c.give(p, con)
+		p.at = now
+		if !q.JustID {
+			p.count++
+		}
+		c.putPending(g, p)
+	}
+	return nil
+}

@@ -1,0 +1,2 @@
+// Package xstream is the Redis streams of a bus, without the wire.
+package xstream

@@ -1,0 +1,182 @@
+package xstream
+
+import (
+	"cmp"
+	"context"
+	"slices"
+)
+
+// PendingInfo is one pending entry.
+type PendingInfo struct {
+	ID
+	Consumer string
+	At       int64 // when it was delivered last, in milliseconds since 1970
+	Count    uint64
+}
+
+// PendingSummary is what XPENDING tells about a group.
+type PendingSummary struct {
+	Total       int
+	First, Last ID
+	Consumers   []ConsumerInfo // those with something pending
+}
+
+// ConsumerInfo is one consumer.
+type ConsumerInfo struct {
+	Name    string
+	Pending int
+	Seen    int64         // when it last asked, in milliseconds since 1970
+	Entries []PendingInfo // only if they were asked for
+}
+
+// GroupInfo is one group.
+type GroupInfo struct {
+	Name      string
+	Last      ID
+	Read, Lag int64 // UnknownRead if nobody can tell
+	Pending   int
+	Consumers []ConsumerInfo
+	Entries   []PendingInfo // only if they were asked for
+}
+
+// Info is a stream.
+type Info struct {
+	Length          int64
+	Added           int64
+	Last, Deleted   ID
+	FirstID         ID
+	First, LastItem *Entry
+	Groups          []GroupInfo
+}
+
+// Pending returns the summary of a group.
+func (s *Set) Pending(ctx context.Context, name, groupName []byte) (sum PendingSummary, err error) {
+	err = s.withGroup(ctx, name, groupName, func(_ *key, g *group) (*change, error) {
+		sum.Total = g.pel.n
+		if first, last := g.pel.edges(); first != nil {
+			sum.First, sum.Last = first.id, last.id
+		}
+		for _, c := range g.sorted() {
+			if c.pel.n > 0 {
+				sum.Consumers = append(sum.Consumers, ConsumerInfo{Name: c.name, Pending: c.pel.n})
+			}
+		}
+		return nil, nil
+	})
+	return sum, err
+}
+
+// PendingRange is what the long form of XPENDING asks for.
+type PendingRange struct {
+	Group, Consumer []byte // nil is every consumer
+	Start, End      ID
+	Count, MinIdle  int64
+}
+
+// PendingEntries returns pending entries.
+func (s *Set) PendingEntries(ctx context.Context, name []byte, q PendingRange) (list []PendingInfo, err error) {
+	err = s.withGroup(ctx, name, q.Group, func(_ *key, g *group) (*change, error) {
+		l := &g.pel
+		if q.Consumer != nil {
+			con := g.consumers[string(q.Consumer)]
+			if con == nil {
+				return nil, nil
+			}
+			l = &con.pel
+		}
+		now := s.now()
+		l.from(q.Start, func(p *pending) bool {
+			if int64(len(list)) >= q.Count || q.End.Less(p.id) {
+				return false
+			}
+			if q.MinIdle == 0 || now-p.at >= q.MinIdle {
+				list = append(list, p.info())
+			}
+			return true
+		})
+		return nil, nil
+	})
+	return list, err
+}
+
+func (p *pending) info() PendingInfo { return PendingInfo{p.id, p.consumer.name, p.at, p.count} }
+
+// Info returns what there is at a key. With pending it goes into detail, with at most so many pending entries for each group and consumer;
+// negative is without, and 0 is all.
+func (s *Set) Info(ctx context.Context, name []byte, pending int64) (info Info, err error) {
+	err = s.with(ctx, name, func(k *key) (*change, error) {
+		if !k.exists() {
+			return nil, ErrNoKey
+		}
+		p, err := k.progress(ctx)
+		if err != nil {
+			return nil, err
+		}
+		info = Info{Length: p.length, Added: p.added, Last: p.last, Deleted: p.del, FirstID: p.first}
+		if info.First, info.LastItem, err = k.edges(ctx); err != nil {
+			return nil, err
+		}
+		for _, g := range k.groups {
+			gi := GroupInfo{Name: g.name, Last: g.last, Read: g.read, Lag: UnknownRead, Pending: g.pel.n}
+			if lag, ok := p.lag(g); ok {
+				gi.Lag = lag
+			}
+			gi.Entries = g.pel.infos(pending)
+			for _, c := range g.sorted() {
+				gi.Consumers = append(gi.Consumers, ConsumerInfo{Name: c.name, Pending: c.pel.n, Seen: c.seen, Entries: c.pel.infos(pending)})
+			}
+			info.Groups = append(info.Groups, gi)
+		}
+		slices.SortFunc(info.Groups, func(a, b GroupInfo) int { return cmp.Compare(a.Name, b.Name) })
+		return nil, nil
+	})
+	return info, err
+}
+
+// infos returns as many as asked for, see [Set.Info].
+func (l *pel) infos(most int64) (list []PendingInfo) {
+	if most < 0 {
+		return nil
+	}
+	l.from(ID{}, func(p *pending) bool {
+		list = append(list, p.info())
+		return most == 0 || int64(len(list)) < most
+	})
+	return list
+}
+
+// SetID sets the last ID that was generated, and, unless they are negative or nil, how many entries there ever were and the highest that was
+// deleted.
+func (s *Set) SetID(ctx context.Context, name []byte, id ID, added int64, deleted *ID) error {
+	return s.with(ctx, name, func(k *key) (*change, error) {
+		if !k.exists() {
+			return nil, ErrNoKey
+		}
+		k.flight.Wait()
+		if err := k.refresh(ctx); err != nil {
+			return nil, err
+		}
+		switch length := k.length(); {
+		case id.Less(k.meta.maxDeleted):
+			return nil, ErrSetIDGone
+		case length > 0 && id.Less(k.validLast(ctx)):
+			return nil, ErrSetIDTop
+		case added >= 0 && added < length:
+			return nil, ErrSetIDAdded
+		}
+		if added >= 0 {
+			k.meta.added += added - k.added()
+		}
+		if deleted != nil {
+			k.meta.maxDeleted = *deleted
+		}
+		k.meta.exists = true
+		k.seenLast = id
+		k.ids.Lock()
+		k.last, k.assigned = id, id
+		k.ids.Unlock()
+		c := k.change()
+		c.putMeta()
+		return c, nil
+	})
+}

@@ -1,0 +1,220 @@
+package xstream
+
+import (
+	"context"
+
+	"github.com/spate-io/spate/store"
+)
+
+// TrimBy says what XTRIM, and XADD, keep.
+type TrimBy uint8
+
+// What is kept.
+const (
+	TrimNone   TrimBy = iota // everything
+	TrimMaxLen               // so many entries
+	TrimMinID                // entries from an ID on
+)
+
+// Trim is what to keep of a stream.
+type Trim struct {
+	By     TrimBy
+	Approx bool // remove whole hundreds only, as Redis does with its nodes
+	Len    int64
+	Min    ID
+	Limit  int64 // how many entries an approximate trim removes at most; 0 is no limit, negative the default
+}
+
+// whole returns how many of n entries that are too many are removed.
+func (t *Trim) whole(n int64) int64 {
+	if !t.Approx {
+		return max(n, 0)
+	}
+	limit := t.Limit
+	if limit < 0 {
+		limit = trimMost
+	}
+	if limit > 0 {
+		n = min(n, limit)
+	}
+	return max(n, 0) / nodeEntries * nodeEntries
+}
+
+// trimFor has an entry that is added remove those that are then too many. Called with the lock.
+func (k *key) trimFor(ctx context.Context, a *Added, t Trim) error {
+	var err error
+	if k.bounds, err = k.set.store.Bounds(ctx, k.part); err != nil {
+		return err
+	}
+	b := k.bounds
+	k.next = max(k.next, b.Next)
+	if t.By == TrimMaxLen && t.Len > 0 && k.own && b.Count == b.Next-b.First && !k.thinning() {
+		if n := t.whole(int64(k.next-max(b.First, k.trimmed)) + 1 - t.Len); n > 0 {
+			k.trimmed = max(b.First, k.trimmed) + uint64(n)
+			a.batch.Trims = append(a.batch.Trims, store.Position{Partition: k.part, Offset: k.trimmed})
+		}
+		return nil
+	}
+	k.flight.Wait()
+	if err := k.refresh(ctx); err != nil {
+		return err
+	}
+	if t.By == TrimMaxLen {
+		if a.itself = t.Len == 0 && t.whole(k.length()+1) > k.length(); !a.itself {
+			t.Len-- // room for the one that is added
+		}
+	}
+	c := k.change()
+	if _, err = k.trim(ctx, c, t); err != nil {
+		return err
+	}
+	for key, data := range c.state {
+		if data == nil {
+			a.batch.Deletes = append(a.batch.Deletes, key)
+		}
+	}
+	a.batch.Removes, a.batch.Trims = append(a.batch.Removes, c.batch.Removes...), append(a.batch.Trims, c.batch.Trims...)
+	return nil
+}
+
+// thinning tells whether single entries are being removed.
+func (k *key) thinning() bool {
+	k.ids.Lock()
+	defer k.ids.Unlock()
+	return len(k.gone) > 0
+}
+
+// trim has what is too much removed by a change, and returns how many entries that is. Called with the lock, and nothing under way.
+func (k *key) trim(ctx context.Context, c *change, t Trim) (removed int64, err error) {
+	n := k.length() - t.Len
+	if t.By == TrimMinID {
+		if n, err = k.countBefore(ctx, t.Min); err != nil {
+			return 0, err
+		}
+	}
+	if n = t.whole(n); n == 0 {
+		return 0, nil
+	}
+	end := k.bounds.First
+	err = k.scan(ctx, k.bounds.First, k.bounds.Next, func(r *store.Record) bool {
+		if removed == n {
+			return false
+		}
+		removed++
+		end = r.Offset + 1
+		if !k.own {
+			c.take(r.Offset)
+		}
+		return true
+	})
+	if k.own && err == nil {
+		c.batch.Trims = append(c.batch.Trims, store.Position{Partition: k.part, Offset: end})
+	}
+	return removed, err
+}
+
+// countBefore counts the entries before an ID.
+func (k *key) countBefore(ctx context.Context, id ID) (n int64, err error) {
+	err = k.scan(ctx, k.bounds.First, k.bounds.Next, func(r *store.Record) bool {
+		if !k.idOf(r).Less(id) {
+			return false
+		}
+		n++
+		return true
+	})
+	return n, err
+}
+
+// take removes an entry and counts it out.
+func (c *change) take(offset uint64) {
+	c.remove(offset)
+	if !c.k.own {
+		c.k.meta.length--
+	}
+}
+
+// Trim removes what is too much, and returns how many entries that were.
+func (s *Set) Trim(ctx context.Context, name []byte, t Trim) (n int64, err error) {
+	err = s.with(ctx, name, func(k *key) (*change, error) {
+		if !k.exists() {
+			return nil, nil
+		}
+		k.flight.Wait()
+		if err := k.refresh(ctx); err != nil {
+			return nil, err
+		}
+		c := k.change()
+		n, err = k.trim(ctx, c, t)
+		if n > 0 {
+			k.meta.exists = true
+			c.putMeta()
+		}
+		return c, err
+	})
+	return n, err
+}
+
+// Delete removes entries, and returns how many there were.
+func (s *Set) Delete(ctx context.Context, name []byte, ids []ID) (n int64, err error) {
+	err = s.with(ctx, name, func(k *key) (*change, error) {
+		if !k.exists() {
+			return nil, nil
+		}
+		c := k.change()
+		for _, id := range ids {
+			r, err := k.find(ctx, id)
+			if err != nil {
+				return c, err
+			}
+			if r == nil {
+				continue
+			}
+			n++
+			if k.meta.maxDeleted.Less(id) {
+				k.meta.maxDeleted = id
+			}
+			c.take(r.Offset)
+		}
+		if n > 0 {
+			k.meta.exists = true
+			c.putMeta()
+		}
+		return c, nil
+	})
+	return n, err
+}
+
+// Drop removes the keys with all that they have. The streams that captured them stay. It returns how many there were.
+func (s *Set) Drop(ctx context.Context, name []byte) (was bool, err error) {
+	err = s.with(ctx, name, func(k *key) (*change, error) {
+		if was = k.exists(); !was {
+			return nil, nil
+		}
+		k.flight.Wait()
+		if err := k.refresh(ctx); err != nil {
+			return nil, err
+		}
+		c := k.change()
+		if k.own {
+			c.batch.Trims = append(c.batch.Trims, store.Position{Partition: k.part, Offset: k.bounds.Next})
+		} else if _, err := k.trim(ctx, c, Trim{By: TrimMaxLen}); err != nil {
+			return c, err
+		}
+		for _, g := range k.groups {
+			c.dropGroup(g)
+		}
+		k.groups = map[string]*group{}
+		k.meta = meta{seen: k.bounds.Next, first: k.bounds.First}
+		if k.own {
+			k.meta.added = -int64(k.bounds.Next)
+		}
+		k.seenLast = ID{}
+		k.ids.Lock()
+		k.last, k.assigned = ID{}, ID{}
+		k.ids.Unlock()
+		c.putMeta()
+		k.watch.wake()
+		return c, nil
+	})
+	return was, err
+}
