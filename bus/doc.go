@@ -1,8 +1,45 @@
-// Package bus routes what is published to whoever subscribed to it.
+// Package bus routes what is published to whoever subscribed to it, and has typed handlers process it.
 //
-// This is its live half: [Bus.Publish] finds the subscriptions that match the subject and hands the
-// event to each of them at once, in the goroutine of the publisher. Nothing is stored. What a subscriber
-// does not accept in that moment is lost for it, counted, and visible in [Bus.Stats] and [Subscription.Dropped].
+// It has two floors. A [Bus] routes events: [Bus.Publish] stores an event in the streams that capture its subject and then hands it to
+// the subscriptions that match; where no stream captures, nothing is stored. On it stands a [Node], to which programs add handlers, with types in place
+// of events. An application is a [Host]: it has a node, and runs it.
+//
+// # Topics
+//
+// A [Topic] is a filter, a type and a codec. Where the filter has no wildcard, it is the subject of what is published; a single '+' is
+// filled with the key ([Key]); anything else is for [Subject] to say. In a handler, a topic with a single '+' and neither Key nor Subject takes the
+// key of the event that is handled: that of the event; or if it has none, as events of other doors, what Key of its topic says of it, or
+// what stands at the single '+' of its topic. So a topic "alerts/+" without options gets the alerts of a device under its name.
+//
+// # Handlers
+//
+// [Handle] and [HandleBatch] are durable: they read a stream, and what they publish with [Publish] and keep as [State] is committed together with their
+// place, in one step, or not at all. That is exactly once from stream to stream, across crashes; what a handler does to the world
+// outside may happen again. Events of one key are handled in order, those of different keys beside each other. The error decides: nil is done, [Skip]
+// is done without effects, [RetryAfter] is later, [Dead] is a dead letter, and any other is tried again and becomes one in the
+// end. All of it is promised by package consumer.
+//
+// [HandleLive] and [Subscribe] are not: they see what is published while they are there, at most once, and lose what does not fit into their queue,
+// by the policy of [QueueOptions]; what is lost is counted. A live handler has the events in order unless it has a concurrency; its errors are logged.
+//
+// [Request] asks, live, and [Respond] answers. Requests and replies are stored nowhere. All responders of a subject get a request, and the
+// first reply counts. Replies travel on subjects below "$reply/" that cannot be guessed, and that no filter or pattern selects which
+// begins with a wildcard: only somebody who was given that very access can listen.
+//
+// In the context of a handler, [Publish] is part of the step, [PublishTo] and [Request] never are. [Current] is the event that is being handled. Contexts of other
+// origin get a node by [WithNode]. A context of a handler must not be used after it has returned: what it publishes is refused.
+//
+// A [Publisher] waits for its window, not for each event; its order is kept, its errors come with Flush.
+//
+// [Middleware] goes around handlers of every kind, outermost first: that of the node, then that of the handler. Traces are carried by the
+// header traceparent: what is published in the context of a span, or in a handler of an event that carries one, carries it on.
+//
+// # Ending
+//
+// When the context of [Node.Run] ends, no handler takes up anything more from a stream; live handlers and responders finish what is in their
+// queues; all have the grace of the node for it, then their contexts end. Run waits for them.
+//
+// The rest of this comment is about the bus itself.
 //
 // # Order
 //
@@ -13,14 +50,16 @@
 //
 // # Delivery
 //
-// At most once per subscription. A [Client] that has several matching subscriptions gets the
+// At most once per subscription, also of what is stored: who must not lose anything reads the stream. A [Client] that has several matching subscriptions gets the
 // event once for each, as in Redis; the message says which one matched. A subscription whose creation returned before Publish was
 // called is served. After Unsubscribe has returned, a publish that had begun before may still deliver; a subscriber
 // that must not see this asks [Subscription.Active] under the lock that orders its output.
 //
 // # Blocking
 //
-// Publish takes no lock and never waits for anybody who subscribes or unsubscribes. It is as slow
+// [Bus.Publish] waits for the store where a stream captures, [Bus.Submit] does not, and delivery follows in the order of the commits, in a
+// goroutine of the bus. Elsewhere, and with [Bus.PublishLive] everywhere, the publisher itself delivers: it
+// takes no lock and never waits for anybody who subscribes or unsubscribes. It is as slow
 // as the Deliver methods that it calls, so Deliver must not block: it appends to a bounded queue or
 // buffer of its own and returns false if there is no room. The one exception is asked for by name: a [Queue]
 // with the policy [Block] holds up its publishers, for a bounded time.
