@@ -1,0 +1,215 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/spate-io/spate/protocol/httpapi"
+)
+
+const asJSON = "Content-Type: application/json"
+
+// A step is one request of a story and what it is answered.
+type step struct {
+	method, path, body string
+	status             int
+	want               string // in the body, or the kind of the problem
+}
+
+// tell sends the steps of a story, one after the other.
+func (k *apiKit) tell(steps []step, header ...string) {
+	k.t.Helper()
+	for _, s := range steps {
+		h := header
+		if s.body != "" {
+			h = append([]string{asJSON}, header...)
+		}
+		got := k.send(s.method, s.path, s.body, append(h, "X-Step: yes")...)
+		if s.status >= http.StatusBadRequest {
+			k.t.Log(s.method, s.path, s.body)
+			got.wantProblem(k.t, s.status, s.want)
+			continue
+		}
+		if got.status != s.status || !strings.Contains(got.body, s.want) {
+			k.t.Errorf("%s %s %s: %d %s, want %d and %s", s.method, s.path, s.body, got.status, got.body, s.status, s.want)
+		}
+	}
+}
+
+func TestStreams(t *testing.T) {
+	k := startAPI(t, setup{}, "orders orders/#")
+	for i := range 3 {
+		k.publish("orders/1", fmt.Sprint(i))
+	}
+	k.tell([]step{
+		{"GET", "/v1/streams", "", 200, `{"streams":[{"name":"orders"`},
+		{"GET", "/v1/streams?after=orders", "", 200, `{"streams":[]}`},
+		{"GET", "/v1/streams?limit=0", "", 400, "invalid-request"},
+		{"GET", "/v1/streams?limt=1", "", 400, "invalid-request"},
+		{"POST", "/v1/streams", `{"name":"a/b","subjects":["a/#"],"partitions":1}`, 201, `"partitions":1`},
+		{"POST", "/v1/streams", `{"name":"a/b","subjects":["a/#"],"partitions":1}`, 200, `"partitions":1`},
+		{"POST", "/v1/streams", `{"name":"a/b","subjects":["b/#"],"partitions":1}`, 409, "conflict"},
+		{"POST", "/v1/streams", `{"name":"x","subjects":[]}`, 422, "invalid-configuration"},
+		{"POST", "/v1/streams", `{"name":"x","subjects":["a/#/b"]}`, 422, "invalid-configuration"},
+		{"POST", "/v1/streams", `{"name":"x","subject":["a"]}`, 400, "invalid-request"},
+		{"POST", "/v1/streams", `{"name":"x","Name":"y","subjects":["a"]}`, 400, "invalid-request"},
+		{"POST", "/v1/streams", `{"name":"x","subjects":["a"],"max_age":"soon"}`, 400, "invalid-request"},
+		{"POST", "/v1/streams", `{"name":"x","subjects":["a"]} {}`, 400, "invalid-request"},
+		{"POST", "/v1/streams", `{"name":`, 400, "invalid-request"},
+		{"POST", "/v1/streams", `{"name":"` + "\xff" + `"}`, 400, "invalid-request"},
+		{"POST", "/v1/streams", strings.Repeat("[", 100) + strings.Repeat("]", 100), 400, "invalid-request"},
+		{"GET", "/v1/streams/a%2Fb", "", 200, `"name":"a/b"`},
+		{"GET", "/v1/streams/nothing", "", 404, "not-found"},
+		{"PATCH", "/v1/streams/a%2Fb", `{"max_age":"1h","max_events":7}`, 200, `"max_age":"1h0m0s"`},
+		{"PATCH", "/v1/streams/a%2Fb", `{"max_age":null}`, 200, `"partitions":1,"key":"subject","max_events":7`},
+		{"PATCH", "/v1/streams/a%2Fb", `{"partitions":2}`, 422, "invalid-configuration"},
+		{"PATCH", "/v1/streams/a%2Fb", `{"name":"c"}`, 422, "invalid-configuration"},
+		{"PATCH", "/v1/streams/a%2Fb", `{"nonsense":1}`, 400, "invalid-request"},
+		{"PATCH", "/v1/streams/nothing", `{}`, 404, "not-found"},
+		{"DELETE", "/v1/streams/a%2Fb", "", 204, ""},
+		{"DELETE", "/v1/streams/a%2Fb", "", 404, "not-found"},
+		{"POST", "/v1/streams/orders/trim", `{}`, 400, "invalid-place"},
+		{"POST", "/v1/streams/orders/trim", `{"before":"soon"}`, 400, "invalid-place"},
+		{"POST", "/v1/streams/orders/trim", `{"before":"1","partition":9}`, 404, "not-found"},
+		{"POST", "/v1/streams/orders/trim", `{"before":"1"}`, 200, `"events":2`},
+		{"POST", "/v1/streams/orders/trim", `{"before":"end"}`, 200, `"events":0`},
+	})
+	k.send("POST", "/v1/streams", `{}`, "Content-Type: text/plain").wantProblem(t, 415, "unsupported-media-type")
+	k.send("POST", "/v1/streams", `{}`, asJSON, "Content-Encoding: gzip").wantProblem(t, 415, "unsupported-media-type")
+}
+
+func TestReadBack(t *testing.T) {
+	k := startAPI(t, setup{}, "orders orders/#")
+	if _, err := k.log.Get("orders"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 250 {
+		k.publish(fmt.Sprintf("orders/%d", i), fmt.Sprint(i))
+	}
+	seen := 0
+	for partition := range 4 {
+		for at, end := 0.0, 1.0; at < end; {
+			page := k.ask("GET", fmt.Sprintf("/v1/streams/orders/events?partition=%d&offset=%.0f&limit=30", partition, at)).want(t, 200)
+			at, end = page["next"].(float64), page["end"].(float64)
+			seen += len(page["events"].([]any))
+		}
+	}
+	if seen != 250 {
+		t.Errorf("%d events were read back", seen)
+	}
+	k.tell([]step{
+		{"GET", "/v1/streams/orders/events?filter=orders/nothing", "", 200, `"events":[]`},
+		{"GET", "/v1/streams/orders/events?from=-1h&limit=1", "", 200, `"subject":"orders/`},
+		{"GET", "/v1/streams/orders/events?from=end", "", 200, `"events":[]`},
+		{"GET", "/v1/streams/orders/events?partition=4", "", 404, "not-found"},
+		{"GET", "/v1/streams/orders/events?partition=x", "", 400, "invalid-request"},
+		{"GET", "/v1/streams/orders/events?offset=-1", "", 400, "invalid-place"},
+		{"GET", "/v1/streams/orders/events?offset=1&from=end", "", 400, "invalid-request"},
+		{"GET", "/v1/streams/orders/events?from=soon", "", 400, "invalid-place"},
+		{"GET", "/v1/streams/orders/events?filter=a%2B", "", 422, "invalid-event"},
+		{"GET", "/v1/streams/nothing/events", "", 404, "not-found"},
+	})
+}
+
+func TestConsumersAndDeadLetters(t *testing.T) {
+	k := startAPI(t, setup{consumers: true}, "orders orders/#")
+	for range 3 {
+		k.publish("orders/bad", "x")
+	}
+	k.waitForDead(2)
+	k.tell([]step{
+		{"GET", "/v1/consumers", "", 200, `{"consumers":[{"name":"billing"`},
+		{"GET", "/v1/consumers/billing", "", 200, `"stream":"orders"`},
+		{"GET", "/v1/consumers/nothing", "", 404, "not-found"},
+		{"POST", "/v1/consumers/billing/pause", "", 200, `"paused":true`},
+		{"POST", "/v1/consumers/billing/reset", `{"from":"end"}`, 200, `"lag":0`},
+		{"POST", "/v1/consumers/billing/reset", `{}`, 400, "invalid-place"},
+		{"POST", "/v1/consumers/billing/reset", `{"from":"soon"}`, 400, "invalid-place"},
+		{"POST", "/v1/consumers/nothing/reset", `{"from":"end"}`, 404, "not-found"},
+		{"POST", "/v1/consumers/nothing/pause", "", 404, "not-found"},
+		{"GET", "/v1/dead?limit=2", "", 200, `"after":"1"`},
+		{"GET", "/v1/dead?after=1", "", 200, `"id":"2"`},
+		{"GET", "/v1/dead?consumer=other", "", 200, `{"dead":[]}`},
+		{"GET", "/v1/dead?after=x", "", 404, "not-found"},
+		{"GET", "/v1/dead/0", "", 200, `"reason":"no such customer"`},
+		{"GET", "/v1/dead/7", "", 404, "not-found"},
+		{"POST", "/v1/dead/redrive", `{}`, 400, "invalid-request"},
+		{"POST", "/v1/dead/redrive", `{"all":true,"consumer":"billing"}`, 400, "invalid-request"},
+		{"POST", "/v1/dead/0/redrive", "", 200, `{"redriven":1}`},
+		{"POST", "/v1/dead/0/redrive", "", 404, "not-found"},
+		{"DELETE", "/v1/dead/1", "", 204, ""},
+		{"DELETE", "/v1/dead/1", "", 404, "not-found"},
+		{"POST", "/v1/dead/drop", `{"ids":["9"]}`, 404, "not-found"},
+		{"POST", "/v1/dead/drop", `{"all":true}`, 200, `{"dropped":1}`},
+		{"POST", "/v1/dead/redrive", `{"consumer":"billing"}`, 200, `{"redriven":0}`},
+		{"POST", "/v1/consumers/billing/resume", "", 200, `"paused":false`},
+	})
+	k.waitForDead(3) // the one that was redriven failed again
+	k.tell([]step{
+		{"DELETE", "/v1/consumers/billing", "", 204, ""},
+		{"GET", "/v1/consumers/billing", "", 404, "not-found"},
+	})
+}
+
+// Without a bus there is no API, and without streams or consumers the rest of it works.
+func TestWithoutParts(t *testing.T) {
+	start(t, setup{}).ask("GET", "/v1/streams").wantProblem(t, 404, "not-found")
+	k := startAPI(t, setup{})
+	k.tell([]step{
+		{"GET", "/v1/consumers", "", 404, "not-found"},
+		{"GET", "/v1/dead", "", 404, "not-found"},
+		{"POST", "/v1/dead/drop", `{"all":true}`, 404, "not-found"},
+		{"GET", "/v1/nothing", "", 404, "not-found"},
+		{"PUT", "/v1/streams", "", 405, "method-not-allowed"},
+		{"GET", "/v1/publish/a", "", 405, "method-not-allowed"},
+		{"OPTIONS", "/v1/streams", "", 405, "method-not-allowed"},
+	})
+	if got := k.ask("PUT", "/v1/streams/x"); got.header.Get("Allow") != "DELETE, GET, HEAD, PATCH" {
+		t.Errorf("%v", got.header)
+	}
+}
+
+// Who may publish is not who may read, and neither may administer.
+func TestRights(t *testing.T) {
+	config := users(t)
+	guest := config.Roles["guest"]
+	guest.Subscribe, guest.Publish = []string{"orders/a/#"}, []string{"inbox/{user}"}
+	config.Roles["guest"] = guest
+	k := startAPI(t, setup{auth: config, consumers: true}, "orders orders/#", "news orders/a/news")
+	anna := basic("anna", "secret")
+	for _, s := range []step{
+		{"POST", "/v1/publish/inbox/anna", "x", 202, ""},
+		{"POST", "/v1/publish/inbox/bert", "x", 403, "forbidden"},
+		{"GET", "/v1/subscribe?filter=%23", "", 403, "forbidden"},
+		{"GET", "/v1/subscribe?stream=orders", "", 403, "forbidden"},
+		{"GET", "/v1/subscribe?stream=nothing", "", 403, "forbidden"},
+		{"GET", "/v1/subscribe?stream=orders&filter=orders/%2B/news", "", 403, "forbidden"},
+		{"GET", "/v1/streams/orders/events", "", 403, "forbidden"},
+		{"GET", "/v1/streams/orders/events?filter=orders/a/%23", "", 200, ""},
+		{"GET", "/v1/streams/news/events", "", 200, ""},
+		{"GET", "/v1/openapi.json", "", 200, ""},
+	} {
+		k.tell([]step{s}, anna)
+	}
+	for _, route := range httpapi.Routes() {
+		method, path, _ := strings.Cut(route, " ")
+		path = strings.NewReplacer("{name}", "orders", "{id}", "0", "{subject...}", "a", "{kind}", "forbidden").Replace(path)
+		open := path == "/v1/openapi.json" || strings.HasPrefix(path, "/v1/problems/")
+		if got := k.send(method, path, "", "X-Nobody: yes"); !open {
+			got.wantProblem(t, 401, "not-authenticated")
+		}
+		own := open || path == "/v1/events" || path == "/v1/subscribe" || path == "/v1/publish/a" || path == "/v1/streams/orders/events"
+		if got := k.send(method, path, "", anna); !own {
+			got.wantProblem(t, 403, "forbidden")
+		}
+	}
+	k.send("POST", "/v1/events", `{"specversion":"1.0","id":"1","source":"/a","type":"t","subject":"inbox/bert"}`, anna,
+		"Content-Type: application/cloudevents+json").wantProblem(t, 403, "forbidden")
+	wrong := basic("anna", "wrong")
+	for range 3 {
+		k.ask("GET", "/v1/streams", wrong).wantProblem(t, 401, "not-authenticated")
+	}
+	k.ask("GET", "/v1/streams", wrong).wantProblem(t, 429, "too-many-tries")
+}
