@@ -23,6 +23,7 @@ func benchmarks() []benchmark {
 		{"idle", "memory of connections that wait", runIdle},
 		{"resp", "redis-benchmark against Spate and Redis", runRESP},
 		{"fanout", "one publisher and many subscribers, Spate and Redis", runFanout},
+		{"publish", "durable publishing, Spate and NATS in the process of the load", runPublish},
 	}
 }
 

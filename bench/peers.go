@@ -12,8 +12,8 @@ import (
 
 // A peer is a server that is measured.
 type peer struct {
-	source string // what has to be built for it
-	start  func(context.Context, serverOptions) (*server, error)
+	source string                                                // what has to be built for it
+	start  func(context.Context, serverOptions) (*server, error) // nil for what works in the process of its load
 }
 
 // serverOptions say how a server is started.
@@ -25,7 +25,8 @@ type serverOptions struct {
 	heap    string // file for a heap profile, written at SIGUSR1
 }
 
-// peers are the servers by name. The first ones speak echo, the others RESP.
+// peers are the servers by name. The first ones speak echo, then come those that
+// store in the process of the load, and those that speak RESP.
 func peers() map[string]peer {
 	return map[string]peer{
 		"spate":         {"spate", goServer("spate")},
@@ -37,6 +38,10 @@ func peers() map[string]peer {
 		"tokio-current": {"tokio", tokioServer("current", "thread")},
 		"tokio-timer":   {"tokio", tokioServer("multi", "timer")},
 		"tokio-pool":    {"tokio", tokioServer("multi", "pool")},
+
+		"durable":     {source: "durable"},
+		"nats":        {source: "nats"},
+		"nats-atomic": {source: "nats"},
 
 		"spate-resp": {"serve", spateRESP},
 		"redis":      {"redis", redisServer},

@@ -3,17 +3,22 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
-// pin moves every thread of this program to one CPU and gives it a priority.
+// pin moves every thread of this program to one CPU, or to all, and gives it a priority.
 // Threads and servers that start later inherit both. It is done after
 // building, which may use all CPUs.
 func pin(cpu, nice int) error {
 	var set unix.CPUSet
-	set.Set(cpu)
+	for n := range runtime.NumCPU() {
+		if cpu == n || cpu == anyCPU {
+			set.Set(n)
+		}
+	}
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		return err

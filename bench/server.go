@@ -70,7 +70,7 @@ func launch(ctx context.Context, cpu int, argv []string) (*server, error) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		return nil, err
 	}
-	all := []string{"-c", fmt.Sprint(cpu), "prlimit", fmt.Sprintf("--nofile=%d:%d", files.Max, files.Max)}
+	all := []string{"-c", cpuList(cpu), "prlimit", fmt.Sprintf("--nofile=%d:%d", files.Max, files.Max)}
 	cmd := exec.CommandContext(ctx, "taskset", append(all, argv...)...)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

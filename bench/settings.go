@@ -20,6 +20,7 @@ type settings struct {
 	perf      string
 	verbose   bool
 	nice      int
+	dir       string
 }
 
 // newFlags returns a flag set with the shared flags.
@@ -35,6 +36,7 @@ func newFlags(name string, s *settings, peers ...string) *flag.FlagSet {
 	f.StringVar(&s.profile, "profile", "", "directory for CPU profiles of the servers written in Go")
 	f.StringVar(&s.perf, "perf", "", "directory for recordings of the servers by perf")
 	f.IntVar(&s.nice, "nice", 0, "priority of servers and load; below 0, as root, on a machine that is shared")
+	f.StringVar(&s.dir, "dir", "", "directory on a disk, for what is stored; default the one for temporary files")
 	f.BoolVar(&s.verbose, "v", false, "print each measurement as it ends")
 	return f
 }

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package main
+
+import (
+	"errors"
+	"os"
+)
+
+func fileSystem(string) (string, bool, error) { return "unknown file system", false, nil }
+
+func datasync(f *os.File) error { return f.Sync() }
+
+func forget() error { return errors.New("emptying the cache of files works on Linux only") }
