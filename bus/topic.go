@@ -150,10 +150,20 @@ func (t *Topic[T]) subjectOf(ctx context.Context, v T, e *event.Event) (string, 
 			return "", errors.New("say with the option Key or Subject how its wildcard is filled")
 		}
 	}
-	if e.Key == "" || strings.ContainsAny(e.Key, "/+#") {
+	if !isLevel(e.Key) {
 		return "", fmt.Errorf("the key %.80q cannot take the place of the '+': it must be one level, without '/', '+' and '#'", e.Key)
 	}
 	return t.before + e.Key + t.after, nil
+}
+
+// isLevel tells whether a key can be a level of a subject.
+func isLevel(key string) bool {
+	for i := range len(key) {
+		if c := key[i]; c == '/' || c == '+' || c == '#' {
+			return false
+		}
+	}
+	return key != ""
 }
 
 // DecodeError is the error of an event that is not of the type of its topic.

@@ -42,9 +42,32 @@ func FromContext(ctx context.Context) (*Delivery, bool) {
 	return d, ok
 }
 
+// deliveryContext is a context with a delivery in it. It is part of the item, which saves an allocation for each event.
+type deliveryContext struct {
+	context.Context
+	delivery *Delivery
+}
+
+// Value returns the delivery, or what the context around it has.
+func (c *deliveryContext) Value(key any) any {
+	if _, ok := key.(contextKey); ok {
+		return c.delivery
+	}
+	return c.Context.Value(key)
+}
+
+// context returns the context for the handlers of an item. It is made once, since one that a handler has left somewhere may be in use.
+func (it *item) context(ctx context.Context) context.Context {
+	if it.ctx.Context == nil {
+		it.ctx = deliveryContext{ctx, &it.d}
+	}
+	return &it.ctx
+}
+
 // effects is what the handling of an item, or of a batch, wants to commit.
 type effects struct {
 	events []*event.Event
+	one    [1]*event.Event // most publish one, which needs no memory of its own
 	writes []write
 	latest map[string]int // the last write of each key, when they are more than a few
 	bytes  int
@@ -104,6 +127,9 @@ func (d *Delivery) Publish(e *event.Event) error {
 		return fmt.Errorf("publishing on %.80q: %w", e.Subject, err)
 	}
 	x := d.effects()
+	if x.events == nil {
+		x.events = x.one[:0]
+	}
 	x.events = append(x.events, e)
 	return nil
 }

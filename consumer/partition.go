@@ -45,6 +45,7 @@ type item struct {
 	done  bool // handled, and in a commit or about to be
 	tries int
 	d     Delivery
+	ctx   deliveryContext
 	rest  []*item // the others of a batch that was handled as one
 	lead  *item   // whose effects are those of the batch: itself, if there is none
 	dead  *event.Event

@@ -135,13 +135,14 @@ func (c *chain) next() []*item {
 // call calls the handler.
 func (c *chain) call(ctx context.Context, batch []*item) error {
 	consumer := c.part.consumer
-	if t := consumer.config.Timeout; t > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, t)
-		defer cancel()
-	}
 	last := batch[len(batch)-1]
-	ctx = context.WithValue(ctx, contextKey{}, &last.d)
+	if t := consumer.config.Timeout; t > 0 {
+		limited, cancel := context.WithTimeout(ctx, t)
+		defer cancel()
+		ctx = context.WithValue(limited, contextKey{}, &last.d)
+	} else {
+		ctx = last.context(ctx)
+	}
 	err := task.Try(func() error {
 		if consumer.batch == nil {
 			return consumer.single(ctx, &last.d)
@@ -164,13 +165,16 @@ func (c *chain) call(ctx context.Context, batch []*item) error {
 // settle does what the error says, and returns whether the chain may go on at once.
 func (c *chain) settle(ctx context.Context, batch []*item, err error) (more bool) {
 	p, consumer := c.part, c.part.consumer
-	var after *retryAfter
-	var hopeless *dead
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case err == nil:
+	if err == nil {
 		consumer.stats.handled.Add(uint64(len(batch)))
+		c.finishLocked(batch)
+		return true
+	}
+	var after *retryAfter
+	var hopeless *dead
+	switch {
 	case errors.Is(err, Skip):
 		consumer.stats.skipped.Add(uint64(len(batch)))
 		forget(batch)
