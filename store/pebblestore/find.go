@@ -32,7 +32,10 @@ func (s *Store) findDisk(v view, t time.Time) (offset uint64, err error) {
 			high = min(middle, first)
 			continue
 		}
-		from, low = first, middle+1
+		from, low = first, high
+		if it.Next() {
+			low = max(blockFirst(it.Key()), middle+1)
+		}
 	}
 	if err != nil {
 		return 0, err

@@ -5,7 +5,7 @@ import "time"
 // What a peer or a program can make grow, and where it ends.
 const (
 	// maxOperations of one batch: a step of a consumer has a thousand, a redrive of dead letters some more.
-	maxOperations = 1 << 16
+	maxOperations = 1 << 14
 
 	// maxBatch is how many bytes one batch may have. Twice the largest event, so that it can be captured by two streams.
 	maxBatch = 34 << 20

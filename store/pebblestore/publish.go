@@ -6,13 +6,19 @@ import (
 	"github.com/spate-io/spate/store"
 )
 
-// publish finishes the groups in order: waits for the fsync, shows the records to readers, and answers.
+// publish finishes the groups in order: waits for the fsync, shows the records to readers, and answers. After a failure it answers everything with that.
 func (s *Store) publish() {
 	for g := range s.groups {
-		if !s.finish(g) {
-			s.refuse(g)
-			return
+		if s.finish(g) {
+			continue
 		}
+		failure := s.queue.failure()
+		s.answer(g.requests, failure)
+		s.awaitBuilder(g, failure)
+		break
+	}
+	if s.hasFailed() {
+		s.refuse()
 	}
 }
 
@@ -88,14 +94,12 @@ func (s *Store) answer(requests []request, failure error) {
 	}
 }
 
-// refuse answers everything with the failure: the group at hand, those behind it, and whatever comes until the store is closed.
-func (s *Store) refuse(g *group) {
+// refuse answers whatever comes with the failure, until the store is closed.
+func (s *Store) refuse() {
 	failure := s.queue.failure()
-	s.answer(g.requests, failure)
 	if s.options.OnFail != nil {
 		s.options.OnFail(failure)
 	}
-	s.awaitBuilder(g, failure)
 	for {
 		requests, closed := s.queue.take(nil)
 		s.answer(requests, failure)
