@@ -83,7 +83,7 @@ func (a *App) build() error {
 		return err
 	}
 	a.resp, err = resp.New(resp.Options{
-		Commands: o.Commands, Bus: a.bus, Auth: a.auth, Overflow: o.Overflow, Limits: o.RESP,
+		Commands: o.Commands, Bus: a.bus, CreateStreams: o.CreateStreams, Auth: a.auth, Overflow: o.Overflow, Limits: o.RESP,
 		Logger: o.Logger, Tracer: o.Tracer, Clock: o.Clock,
 	})
 	if err != nil {

@@ -38,6 +38,9 @@ type Options struct {
 	Store store.Store
 	// Streams are made when the App is, and changed if they were configured otherwise. Default: none.
 	Streams []stream.Config
+	// CreateStreams lets XADD make a stream for a key that none captures. Default: it fails. Danger: whoever may publish can
+	// then make streams, each of which stays until it is removed.
+	CreateStreams bool
 	// Middleware is put around every handler that is added with package bus, the first one outermost. Default: none.
 	Middleware []bus.Middleware
 	// Overflow says what happens to events for a subscriber that reads too slowly.

@@ -49,6 +49,14 @@ func (s *Settings) check() (errs []error) {
 	default:
 		fail("log.format", "%q is not one of auto, text and json", s.Log.Format)
 	}
+	if c := s.RESP.CreateStreams; c != "yes" && c != "no" && c != "auto" {
+		fail("resp.create_streams", "%q is not one of yes, no and auto", c)
+	}
+	for i, c := range s.Streams {
+		if err := c.Validate(s.Bus.Event); err != nil {
+			fail(fmt.Sprintf("streams[%d]", i), "%v", err)
+		}
+	}
 	if _, known := overflows()[s.RESP.Overflow]; !known {
 		fail("resp.overflow", "%q is not one of disconnect, drop-newest, drop-oldest and block", s.RESP.Overflow)
 	}

@@ -100,6 +100,9 @@ type RESP struct {
 	// Overflow is what happens to events for a subscriber that reads too slowly: disconnect,
 	// drop-newest, drop-oldest or block. Default disconnect.
 	Overflow string
+	// CreateStreams is whether XADD makes a stream for a key that none captures: yes, no or auto, which is yes as long as
+	// only this machine can connect. Default auto.
+	CreateStreams string
 	// Limits bound what a client can make the protocol read and keep.
 	Limits resp.Limits
 }
@@ -131,7 +134,7 @@ func Default() Config {
 			SubscribersPerAddress: httpapi.DefaultSubscribersPerAddress, QueueEvents: httpapi.DefaultQueueEvents,
 			QueueBytes: httpapi.DefaultQueueBytes, Heartbeat: httpapi.DefaultHeartbeat,
 		}},
-		RESP: RESP{Overflow: "disconnect", Limits: resp.Limits{Args: resp.DefaultArgs, NameLength: resp.DefaultNameLength}},
+		RESP: RESP{Overflow: "disconnect", CreateStreams: "auto", Limits: resp.Limits{Args: resp.DefaultArgs, NameLength: resp.DefaultNameLength}},
 		Limits: engine.Limits{
 			Connections: engine.DefaultConnections, PerAddress: none, AcceptRate: none, Handshakes: engine.DefaultHandshakes,
 			Message: engine.DefaultMessage, Buffered: engine.DefaultBuffered, BufferedTotal: engine.DefaultBufferedTotal,

@@ -84,7 +84,7 @@ func (n *Node) build() error {
 		return err
 	}
 	n.app = spate.New(spate.Options{
-		Data: storeDir(c.Data), Streams: c.Streams,
+		Data: storeDir(c.Data), Streams: c.Streams, CreateStreams: createStreams(c),
 		Driver: c.Engine, Limits: c.Limits, HTTP: c.HTTP.Limits, RESP: c.RESP.Limits, Overflow: overflows()[c.RESP.Overflow],
 		Bus: c.Bus, Auth: c.Auth, Hosts: c.HTTP.Hosts, Origins: c.HTTP.Origins, PProf: c.HTTP.PProf,
 		DrainTimeout: orNone(c.DrainTimeout), Logger: n.log, Tracer: n.opts.Tracer,
@@ -96,6 +96,19 @@ func (n *Node) build() error {
 	}
 	n.warn()
 	return nil
+}
+
+// createStreams tells whether XADD may make streams.
+func createStreams(c *Config) bool {
+	if c.RESP.CreateStreams != "auto" {
+		return c.RESP.CreateStreams == "yes"
+	}
+	for _, l := range c.Listen {
+		if strings.HasPrefix(l.URL, "resp") && (spate.Listener{URL: l.URL}).Validate(true) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // orNone is a duration of which zero means none rather than the default.
