@@ -77,7 +77,7 @@ type Durability uint8
 // The durabilities. Batches that are written together get the strongest that one of them asks for.
 const (
 	Fsync    Durability = iota // nothing
-	Interval                   // the last second, when the machine loses power
+	Interval                   // the last second, when the machine loses power or the process is killed
 	None                       // all that the system had not written by itself, when the machine loses power, and the last moments when the process is killed
 )
 
