@@ -39,7 +39,8 @@ type handling struct {
 	context.Context
 	delivery *Delivery
 	batch    []*Delivery
-	key      string // for events that are published without one
+	key      string           // for events that are published without one
+	keyOf    func(int) string // the same for an event of the batch
 	live     bool
 	reply    []byte // of a responder
 }
@@ -74,13 +75,18 @@ func Batch(ctx context.Context) []*Delivery {
 	return nil
 }
 
-// At returns the context of event i of a batch: in it, [State] is that of this event's key, and [Current] is this event.
+// At returns the context of event i of a batch: in it, [State] is that of this event's key, what is published without a key gets this
+// one, and [Current] is this event.
 func At(ctx context.Context, i int) context.Context {
-	batch := Batch(ctx)
-	if i < 0 || i >= len(batch) {
-		panic(fmt.Sprintf("bus: At(ctx, %d) in a batch of %d events", i, len(batch)))
+	h, _ := ctx.Value(handlingKey{}).(*handling)
+	if h == nil || i < 0 || i >= len(h.batch) {
+		panic(fmt.Sprintf("bus: At(ctx, %d) in a batch of %d events", i, len(Batch(ctx))))
 	}
-	return withHandling(ctx, &handling{delivery: batch[i], batch: batch, key: batch[i].Event.Key})
+	one := &handling{delivery: h.batch[i], batch: h.batch, keyOf: h.keyOf}
+	if h.keyOf != nil {
+		one.key = h.keyOf(i)
+	}
+	return withHandling(ctx, one)
 }
 
 // step returns the delivery with which things are committed.
@@ -96,9 +102,9 @@ func step(ctx context.Context) (*Delivery, bool) {
 	return consumer.FromContext(ctx)
 }
 
-// inheritedKey is the key of what is being handled.
+// inheritedKey is the key of what is being handled. A batch has none.
 func inheritedKey(ctx context.Context) string {
-	if h, ok := ctx.Value(handlingKey{}).(*handling); ok && h.key != "" {
+	if h, ok := ctx.Value(handlingKey{}).(*handling); ok && (h.key != "" || h.batch != nil) {
 		return h.key
 	}
 	if d, ok := Current(ctx); ok {

@@ -85,14 +85,15 @@ func HandleBatch[T any](h Host, t *Topic[T], name string, fn func(context.Contex
 	c, o, err := n.config(t.Err(), t.filter, name, options)
 	if err == nil {
 		handler := n.wrap(o.Middleware, func(ctx context.Context, _ *Delivery) error {
-			batch := Batch(ctx)
-			values := make([]T, len(batch))
-			for i, d := range batch {
+			current, _ := ctx.Value(handlingKey{}).(*handling)
+			values := make([]T, len(current.batch))
+			for i, d := range current.batch {
 				var err error
 				if values[i], err = t.Decode(d.Event); err != nil {
 					return Dead(err)
 				}
 			}
+			current.keyOf = func(i int) string { return t.keyOf(current.batch[i].Event, values[i]) }
 			return fn(ctx, values)
 		})
 		err = n.opts.Consumers.HandleBatch(c, func(ctx context.Context, batch []*Delivery) error {
@@ -148,9 +149,6 @@ func (n *Node) streamFor(ctx context.Context, filter event.Filter, name, wanted 
 	var exact, covering []string
 	for _, s := range streams.List() {
 		c := s.Config()
-		if strings.HasPrefix(c.Name, "$") {
-			continue
-		}
 		same, covers := selects(c.Subjects, filter)
 		if same {
 			exact = append(exact, c.Name)

@@ -104,6 +104,7 @@ type liveHandler struct {
 	node    *Node
 	kind    string
 	name    string
+	filter  string
 	workers int
 	handler Handler
 	queue   *Queue
@@ -111,6 +112,7 @@ type liveHandler struct {
 
 // addLive subscribes a live handler and enters it in the node.
 func (n *Node) addLive(l *liveHandler, filter event.Filter, o QueueOptions) (err error) {
+	l.filter = filter.String()
 	if l.queue, err = n.opts.Bus.NewQueue(filter.String(), o); err != nil {
 		return err
 	}

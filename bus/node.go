@@ -119,6 +119,7 @@ var ErrRan = errors.New("the node has been run already")
 // within Grace, and it returns nil. It may be called once. If a handler could not be added, it returns why, at once.
 func (n *Node) Run(ctx context.Context) error {
 	if err := n.Err(); err != nil {
+		n.end()
 		return err
 	}
 	ctx, stop := context.WithCancel(WithNode(ctx, n))
@@ -129,18 +130,42 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	}
 	<-ctx.Done()
+	grace := time.AfterFunc(n.opts.Grace, cancel)
+	defer grace.Stop()
+	n.end()
+	err := n.scope.Wait()
+	n.replies.close()
+	return err
+}
+
+// end has live handlers take up nothing more.
+func (n *Node) end() {
 	n.mu.Lock()
 	n.closed = true
 	live := n.live
 	n.mu.Unlock()
-	grace := time.AfterFunc(n.opts.Grace, cancel)
-	defer grace.Stop()
 	for _, l := range live {
 		l.queue.Close()
 	}
-	err := n.scope.Wait()
-	n.replies.close()
-	return err
+}
+
+// LiveInfo is what there is to know about a live handler or a responder.
+type LiveInfo struct {
+	Name    string `json:"name"`
+	Filter  string `json:"filter"`
+	Queued  int    `json:"queued"`  // events that wait
+	Dropped uint64 `json:"dropped"` // events that were lost because the queue was full
+}
+
+// Live returns the live handlers and responders, in the order in which they were added.
+func (n *Node) Live() []LiveInfo {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := make([]LiveInfo, len(n.live))
+	for i, l := range n.live {
+		all[i] = LiveInfo{Name: l.name, Filter: l.filter, Queued: l.queue.Len(), Dropped: l.queue.Dropped()}
+	}
+	return all
 }
 
 // begin starts everything. If the consumers cannot run, the node does not either.

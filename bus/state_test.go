@@ -86,9 +86,15 @@ func TestStateInABatch(t *testing.T) {
 		if _, err := counts.Get(ctx); !errors.Is(err, bus.ErrManyKeys) {
 			t.Errorf("the state of a batch: %v", err)
 		}
+		if _, err := alerts.Event(ctx, alert{}); !errors.Is(err, bus.ErrSubject) {
+			t.Errorf("the key of a batch: %v", err)
+		}
 		for i, o := range all {
 			if d, _ := bus.Current(bus.At(ctx, i)); d.Event.Key != o.Customer {
 				t.Errorf("event %d is of %q, not %q", i, d.Event.Key, o.Customer)
+			}
+			if e, err := alerts.Event(bus.At(ctx, i), alert{}); err != nil || e.Subject != "alerts/"+o.Customer {
+				t.Errorf("event %d warns on %v: %v", i, e, err)
 			}
 		}
 		if err := countBatch(ctx, all); err != nil {
@@ -135,16 +141,18 @@ func TestWhichStream(t *testing.T) {
 	reads(deep, "shop.any.orders.all")
 	reads(deep, "shop.any.orders.all") // which is there now
 	create("all", "#")
+	create("$own", "$own/#")
+	reads(bus.NewTopic[order]("$own/+"), "$own")
 	reads(deep, "shop.any.orders.all")
 	reads(bus.NewTopic[order]("other"), "all")
 	reads(deep, "all", bus.HandlerOptions{Stream: "all"})
 	// A handler stays with its stream when others come that capture the same.
 	r.run()
-	eventually(t, "h4 to be known", func() bool { info, err := r.Consumers().Info(t.Context(), "h4"); return err == nil && info.Running })
+	eventually(t, "h5 to be known", func() bool { info, err := r.Consumers().Info(t.Context(), "h5"); return err == nil && info.Running })
 	r.stop()
 	create("more", "other/#")
 	again := &rig{node: bus.NewNode(bus.NodeOptions{Bus: r.Bus()}), t: t}
-	if err := bus.Handle(again, bus.NewTopic[order]("other"), "h4", none); err != nil {
+	if err := bus.Handle(again, bus.NewTopic[order]("other"), "h5", none); err != nil {
 		t.Error(err)
 	}
 	if err := bus.Handle(again, bus.NewTopic[order]("other"), "new", none); !errors.Is(err, bus.ErrStream) {
