@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"unicode/utf8"
 )
@@ -56,13 +57,20 @@ func (d *Door) body(c *call, limit int64) ([]byte, error) {
 		case err == io.EOF:
 			return data, nil
 		case err != nil:
-			var large *http.MaxBytesError
-			if errors.As(err, &large) {
-				return nil, err
-			}
-			return nil, problemf(kindRequest, "the body did not arrive: %v", err)
+			return nil, whyNoBody(err)
 		}
 	}
+}
+
+func whyNoBody(err error) error {
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return problemf(kindSlow, "the body did not arrive in time")
+	}
+	return problemf(kindRequest, "the body did not arrive whole")
 }
 
 // take takes n bytes from what all bodies share.
@@ -75,8 +83,14 @@ func (c *call) take(d *Door, n int64) bool {
 	return true
 }
 
-// close gives back what take took.
-func (c *call) close(d *Door) { d.buffered.Add(-c.taken) }
+// give gives back what take took.
+func (c *call) give(d *Door, n int64) {
+	c.taken -= n
+	d.buffered.Add(-n)
+}
+
+// close gives back all that take took.
+func (c *call) close(d *Door) { c.give(d, c.taken) }
 
 // decode reads a JSON body into value, strictly: unknown, repeated and foreign fields are errors, so that a setting which was
 // misspelled does not become the default in silence.

@@ -131,8 +131,10 @@ func New(o Options) (*Door, error) {
 		}
 	}
 	d.count.Closed = make(map[engine.Reason]uint64)
-	if err := d.opts.Metrics.Register(d.meter.seconds); err != nil {
-		return nil, fmt.Errorf("registering the HTTP door's counters: %w", err)
+	for _, c := range []prometheus.Collector{d.meter.seconds, subscriptionsGauge(d)} {
+		if err := d.opts.Metrics.Register(c); err != nil {
+			return nil, fmt.Errorf("registering the HTTP door's counters: %w", err)
+		}
 	}
 	l := d.opts.Limits
 	d.server = &http.Server{

@@ -35,8 +35,10 @@ type Limits struct {
 	// Default 16 MiB, which is also the largest event by default.
 	Publish int64
 	// Buffered is the size in bytes of the bodies of all requests together that
-	// are being read or answered; a request that would exceed it is told to come
-	// again. Default 256 MiB.
+	// are being read or answered, of the pages of streams that are read back, and
+	// of large events on their way to subscribers; whoever would exceed it is told
+	// to come again. Default 256 MiB. Danger: an event larger than a third of it
+	// cannot be subscribed to.
 	Buffered int64
 	// Batch is the number of CloudEvents in one request. They are stored in one
 	// commit, which takes what the store can commit at once. Default 1000.
@@ -107,6 +109,9 @@ const (
 	// pageBytes the size in bytes of the events in one.
 	pageRows  = 100
 	pageBytes = 1 << 20
+	// textCost is how many times its size an event takes while it is sent: the
+	// record, and its text, for which base64 and escapes take a third and more.
+	textCost = 3
 	// maxAttributes bounds the attributes of a CloudEvent: more headers than an event may have.
 	maxAttributes = 256
 	// firstBody is what is allocated for a body of unknown length.

@@ -25,3 +25,14 @@ func (m *meter) observe(route string, code int, took time.Duration) {
 	}
 	m.seconds.WithLabelValues(route, strconv.Itoa(code)).Observe(took.Seconds())
 }
+
+// subscriptionsGauge shows the subscriptions of the API that are under way.
+func subscriptionsGauge(d *Door) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "spate_http_subscriptions", Help: "Subscriptions over HTTP (server-sent events).",
+	}, func() float64 {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return float64(d.subscribers)
+	})
+}

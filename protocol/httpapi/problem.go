@@ -27,6 +27,7 @@ const (
 	kindOrigin      kind = "cross-origin"
 	kindNotFound    kind = "not-found"
 	kindMethod      kind = "method-not-allowed"
+	kindSlow        kind = "request-timeout"
 	kindConflict    kind = "conflict"
 	kindGone        kind = "resume-token-outlived"
 	kindTooLarge    kind = "too-large"
@@ -57,6 +58,7 @@ var problemTypes = map[kind]problemType{
 	kindOrigin:      {"Pages of this origin may not call this server", http.StatusForbidden},
 	kindNotFound:    {"There is no such thing", http.StatusNotFound},
 	kindMethod:      {"The method is not allowed here", http.StatusMethodNotAllowed},
+	kindSlow:        {"The request did not arrive in time", http.StatusRequestTimeout},
 	kindConflict:    {"It conflicts with what is there", http.StatusConflict},
 	kindGone:        {"The stream was replaced since the resume token was given out", http.StatusGone},
 	kindTooLarge:    {"It is too large", http.StatusRequestEntityTooLarge},

@@ -57,6 +57,9 @@ func (d *Door) readStream(c *call) error {
 			page.Next = max(page.Next, e.Offset+max(1, e.Records))
 		}
 	}
+	if !c.take(d, textCost*pageBytes) {
+		return problemf(kindBusy, "other requests take all memory that there is for pages: try again in a few seconds")
+	}
 	log := d.opts.Bus.Streams().Store()
 	records, err := log.Read(c.r.Context(), at, options)
 	if err != nil {
@@ -80,6 +83,9 @@ func (d *Door) fill(c *call, page *storedPage, records []store.Record, filter st
 		return err
 	}
 	for _, r := range records {
+		if size := int64(r.Event.Size()); size > pageBytes && !c.take(d, textCost*size) {
+			return problemf(kindBusy, "other requests take all memory that there is for large events: try again in a few seconds")
+		}
 		page.Next = max(page.Next, r.Offset+1)
 		switch {
 		case !all && !match.Match(r.Event.Subject):

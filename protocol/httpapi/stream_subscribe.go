@@ -178,7 +178,9 @@ func (f *following) one(r store.Record, after []uint64) error {
 		}
 		return f.door.mayRead(f.call, f.name, "") // of a subject that the stream captured once, and that this client never could read
 	}
-	f.out.event(r.Event, f.token(after))
+	if err := f.write(r.Event, f.token(after)); err != nil {
+		return err
+	}
 	if f.out.full() {
 		return f.out.flush()
 	}

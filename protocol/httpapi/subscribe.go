@@ -160,8 +160,27 @@ func (s *subscription) sendLive(ctx context.Context, queue *bus.Queue) error {
 		if err := s.mayReceive(e.Subject); err != nil {
 			return err
 		}
-		s.out.event(e, "")
+		if err := s.write(e, ""); err != nil {
+			return err
+		}
 	}
+}
+
+// write writes one event. A large one is sent at once, and its memory is taken from what large things share: many that do
+// not read must not hold one each.
+func (s *subscription) write(e *event.Event, token string) error {
+	size := int64(e.Size())
+	if size <= writePiece {
+		s.out.event(e, token)
+		return nil
+	}
+	need := textCost * size
+	if !s.take(s.door, need) {
+		return problemf(kindBusy, "other requests take all memory that there is for large events: connect again in a few seconds")
+	}
+	defer s.give(s.door, need)
+	s.out.event(e, token)
+	return s.out.flush()
 }
 
 // next waits for the next event; there is none when it is time for a sign of life.
