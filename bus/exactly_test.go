@@ -113,13 +113,11 @@ func exactlyOnce(t *testing.T, batch, after bool) {
 			c.left.Store(int64(1 + 3*round))
 		}
 		o := bus.HandlerOptions{InFlight: 16, Concurrency: 4, Retry: task.Backoff{Initial: 1, Max: 1}, BatchSize: 5}
-		err := error(nil)
+		add := func() error { return bus.Handle(r, orders, "count", count, o) }
 		if batch {
-			err = bus.HandleBatch(r, orders, "count", countBatch, o)
-		} else {
-			err = bus.Handle(r, orders, "count", count, o)
+			add = func() error { return bus.HandleBatch(r, orders, "count", countBatch, o) }
 		}
-		if err != nil {
+		if err := add(); err != nil {
 			t.Fatal(err)
 		}
 		r.run()

@@ -128,13 +128,13 @@ func (l *liveHandler) run(ctx context.Context) {
 		e, err := l.queue.Next(ctx)
 		if err != nil {
 			if !errors.Is(err, ErrClosed) {
-				l.node.opts.Logger.Error(l.kind+" ends", "name", l.name, "error", err)
+				l.node.opts.Logger.Error("a live handler ends", "kind", l.kind, "name", l.name, "error", err)
 			}
 			return
 		}
 		d := &Delivery{Record: store.Record{Event: e}, Consumer: l.name, Attempt: 1}
 		if err := task.Try(func() error { return l.handler(ctx, d) }); err != nil && !errors.Is(err, Skip) {
-			l.node.opts.Logger.Warn(l.kind+" failed", "name", l.name, "subject", e.Subject, "id", e.ID, "error", err)
+			l.node.opts.Logger.Warn("an event could not be handled", "kind", l.kind, "name", l.name, "subject", e.Subject, "id", e.ID, "error", err)
 		}
 	}
 }
