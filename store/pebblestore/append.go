@@ -123,7 +123,7 @@ func (b *builder) finishBlock(g *group, gp *groupPart) {
 		gp.blocks = append(gp.blocks, bl)
 		g.set(blockKey(gp.id, bl.first), bl.value)
 	}
-	const keep, most = 64, 4 * blockBytes // what a flood of partitions or a huge event leaves behind is let go
+	const keep, most = 32, 2 * blockBytes // what a flood of partitions or a huge event leaves behind is let go
 	if len(b.spare) < keep && cap(bb.bodies) <= most {
 		b.spare = append(b.spare, bb)
 	}

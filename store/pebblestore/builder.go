@@ -84,6 +84,9 @@ func (b *builder) wait(tick <-chan time.Time) (g *group, more bool) {
 			return nil, false
 		case <-b.queue.wake:
 		case <-tick:
+			if b.usage.err != nil {
+				_ = b.usage.full(b.Store) // for Health, when nobody tries to write
+			}
 			if b.unsynced {
 				return b.syncGroup(), true
 			}

@@ -13,6 +13,9 @@ const (
 	// DefaultPending is how many bytes may wait to be committed before Submit waits. At 80 MB/s that is a quarter of a second.
 	DefaultPending = 16 << 20
 
+	// requestOverhead is what a batch takes in the queue beside its bytes, also an empty one.
+	requestOverhead = 64
+
 	// maxKey is the longest key of state, and the longest name of a stream or a consumer.
 	maxKey = 4096
 
@@ -69,6 +72,9 @@ const (
 
 	// closeWithin bounds closing Pebble after it has failed, when it may never finish.
 	closeWithin = 2 * time.Second
+
+	// warnEvery is how often background errors are logged, since Pebble tries again at once.
+	warnEvery = time.Minute
 
 	// fencedDelay slows down what Pebble tries again in the background after the store has failed.
 	fencedDelay = 100 * time.Millisecond

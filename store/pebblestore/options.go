@@ -30,7 +30,8 @@ type Options struct {
 	// is less. Negative means none: then a full disk is a failed write, after which the store must be opened again.
 	Reserve int64
 
-	memTable uint64 // tests take a small one, so that there are many sstables
+	memTable   uint64 // tests take a small one, so that there are many sstables
+	operations int    // of a batch: tests take fewer
 }
 
 func (o Options) withDefaults() Options {
@@ -51,6 +52,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Pending <= 0 {
 		o.Pending = DefaultPending
+	}
+	if o.operations == 0 {
+		o.operations = maxOperations
 	}
 	if o.memTable == 0 {
 		o.memTable = memTableBytes

@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -34,8 +35,12 @@ func (l pebbleLogger) Fatalf(format string, args ...any) {
 func (s *Store) listener() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
-			if !s.hasFailed() {
-				s.stats.backgroundErrors.Add(1)
+			if s.hasFailed() {
+				return
+			}
+			s.stats.backgroundErrors.Add(1)
+			now, last := time.Now().UnixNano(), s.stats.warned.Load()
+			if (last == 0 || now-last > int64(warnEvery)) && s.stats.warned.CompareAndSwap(last, now) {
 				s.options.Logger.Warn("the store could not rearrange its files and tries again", "directory", s.dir, "error", err)
 			}
 		},

@@ -88,7 +88,8 @@ func (w *snapshotWriter) end() error {
 	return w.w.Flush()
 }
 
-// Snapshot implements [store.Store]. It holds what was committed when it was called, and perhaps what was being committed.
+// Snapshot implements [store.Store]. It holds what was committed when it was called, and perhaps what was being
+// committed. Close ends it with [store.ErrClosed].
 func (s *Store) Snapshot(ctx context.Context, out io.Writer) error {
 	release, err := s.use(ctx)
 	if err != nil {
@@ -98,7 +99,7 @@ func (s *Store) Snapshot(ctx context.Context, out io.Writer) error {
 	snapshot := s.db.NewSnapshot()
 	err = s.durable(ctx)
 	if err == nil {
-		err = writeSnapshot(ctx, snapshot, out)
+		err = s.writeSnapshot(ctx, snapshot, out)
 	}
 	if err = errors.Join(err, snapshot.Close()); err != nil {
 		return fmt.Errorf("writing a backup of the store in %s: %w", s.dir, err)
@@ -111,7 +112,7 @@ func (s *Store) durable(ctx context.Context) error {
 	return store.Commit(ctx, s, &store.Batch{})
 }
 
-func writeSnapshot(ctx context.Context, snapshot *pebble.Snapshot, out io.Writer) error {
+func (s *Store) writeSnapshot(ctx context.Context, snapshot *pebble.Snapshot, out io.Writer) error {
 	w := &snapshotWriter{w: bufio.NewWriterSize(out, snapshotChunk)}
 	if err := w.begin(); err != nil {
 		return err
@@ -121,8 +122,12 @@ func writeSnapshot(ctx context.Context, snapshot *pebble.Snapshot, out io.Writer
 		return err
 	}
 	for ok := it.First(); ok && err == nil; ok = it.Next() {
-		if err = w.add(it.Key(), it.Value()); err == nil {
+		err = w.add(it.Key(), it.Value())
+		if err == nil {
 			err = ctx.Err()
+		}
+		if s.leaving.Load() { // Close waits for us
+			err = store.ErrClosed
 		}
 	}
 	if err = errors.Join(err, it.Error(), it.Close()); err != nil {

@@ -40,6 +40,7 @@ type counters struct {
 	fsyncs, fsyncTime                                   atomic.Uint64
 	latency                                             [len(FsyncBounds) + 1]atomic.Uint64
 	backgroundErrors, corruptions                       atomic.Uint64
+	warned                                              atomic.Int64 // when a background error was logged last
 }
 
 func (c *counters) synced(took time.Duration) {

@@ -34,6 +34,7 @@ type Store struct {
 	ballast ballast
 	stats   counters
 	closing sync.RWMutex // read-locked by whoever uses db
+	leaving atomic.Bool  // Close was called
 	closed  atomic.Bool
 
 	mu      sync.RWMutex
@@ -61,17 +62,17 @@ func (s *Store) start() {
 
 // Submit implements [store.Store]. After Close, and only then, it calls done itself.
 func (s *Store) Submit(b *store.Batch, done func(error)) {
-	r := request{batch: b, done: done, size: b.Size()}
-	r.err = check(b, r.size)
+	size := b.Size()
+	r := request{batch: b, done: done, size: size + requestOverhead, err: s.check(b, size)}
 	if !s.queue.put(r) {
 		done(store.ErrClosed)
 	}
 }
 
 // check refuses what no store could take.
-func check(b *store.Batch, size int) error {
-	if n := b.Operations(); n > maxOperations || size > maxBatch {
-		return fmt.Errorf("a batch of %d operations and %d bytes, at most %d and %d are allowed: %w", n, size, maxOperations, maxBatch, store.ErrTooLarge)
+func (s *Store) check(b *store.Batch, size int) error {
+	if n := b.Operations(); n > s.options.operations || size > maxBatch {
+		return fmt.Errorf("a batch of %d operations and %d bytes, at most %d and %d are allowed: %w", n, size, s.options.operations, maxBatch, store.ErrTooLarge)
 	}
 	for i := range b.Puts {
 		if len(b.Puts[i].Key) > maxKey {
@@ -110,7 +111,7 @@ func tooLong(what, text string) error {
 
 // Limits implements [store.Store].
 func (s *Store) Limits() store.Limits {
-	return store.Limits{Operations: maxOperations, Bytes: maxBatch, Pending: s.options.Pending, Key: maxKey}
+	return store.Limits{Operations: s.options.operations, Bytes: maxBatch, Pending: s.options.Pending, Key: maxKey}
 }
 
 // Health implements [store.Store].
@@ -163,6 +164,7 @@ func (s *Store) Close() error {
 	if !s.queue.close() {
 		return nil
 	}
+	s.leaving.Store(true)
 	<-s.told
 	failure := s.queue.failure()
 	s.closing.Lock()
