@@ -1,5 +1,7 @@
 package resp
 
+import "github.com/spate-io/spate/engine"
+
 // Limits bound what a peer can make this package read, keep or write. For each field zero means the default. What
 // is not here is bounded elsewhere: a whole request by engine.Limits.Message, what waits for a peer by
 // engine.Limits.Buffered, subscriptions, patterns and subjects by bus.Limits.
@@ -41,8 +43,9 @@ const (
 	bulkFrame = len("$2147483647\r\n\r\n")
 	// MaxRequest is the largest request in bytes, whatever engine.Limits.Message says: places in a request are 32-bit numbers.
 	MaxRequest = 1 << 30
-	// heldMost is how much may be published to a connection while the confirmation of its subscription is on the way.
-	heldMost = 64 << 10
+	// heldMost is how much may be published to a connection while the confirmation of its subscription is on the way: as much as may wait
+	// for it by default, since on a busy machine that may take milliseconds. The frames are shared by all who are subscribed.
+	heldMost = engine.DefaultBuffered
 	// shownArgs is how many bytes of a request the error about an unknown command repeats, as in Redis.
 	shownArgs = 128
 	// databases is what SELECT accepts, as in Redis. They mean nothing here, and nothing for publishing in Redis.
