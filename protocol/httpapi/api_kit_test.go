@@ -157,7 +157,11 @@ func (k *kit) listen(path string, header ...string) *listening {
 
 func (k *kit) tryListen(path string, header ...string) (*listening, *http.Response) {
 	k.t.Helper()
-	c := k.dial()
+	return k.listenOn(k.dial(), path, header...)
+}
+
+func (k *kit) listenOn(c net.Conn, path string, header ...string) (*listening, *http.Response) {
+	k.t.Helper()
 	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", path, strings.Join(append(header, "Accept: text/event-stream"), "\r\n")); err != nil {
 		k.t.Fatal(err)
 	}

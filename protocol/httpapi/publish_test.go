@@ -95,7 +95,7 @@ func TestPublishAgain(t *testing.T) {
 }
 
 func TestPublishRefused(t *testing.T) {
-	k := startAPI(t, setup{options: httpapi.Options{Limits: httpapi.Limits{Publish: 100, Batch: 2}}})
+	k := startAPI(t, setup{options: httpapi.Options{Limits: httpapi.Limits{Publish: 100_000, Batch: 2}}})
 	for _, test := range []struct {
 		path, body, header, kind string
 		status                   int
@@ -106,7 +106,9 @@ func TestPublishRefused(t *testing.T) {
 		{"publish/a%ff", "x", "", "invalid-event", 422},
 		{"publish/" + strings.Repeat("a/", 200), "x", "", "invalid-event", 422},
 		{"publish/" + strings.Repeat("a", 2000), "x", "", "too-large", 413},
-		{"publish/a", strings.Repeat("x", 101), "", "too-large", 413},
+		{"publish/a", strings.Repeat("x", 100_001), "", "too-large", 413},
+		{"events", `{"specversion":"1.0","id":"1","source":"a","type":"t","data":` + strings.Repeat("[", 40_000) + strings.Repeat("]", 40_000) + `}`,
+			"Content-Type: application/cloudevents+json", "invalid-request", 400},
 		{"publish/a", "x", "Spate-Id: 7", "invalid-event", 422},
 		{"publish/a", "x", "Spate-Id: 01932c07-3f2e-7c1a-9d5b-0e6f8a2b4c6d\r\nIdempotency-Key: 7", "invalid-event", 422},
 		{"publish/a", "x", "Idempotency-Key: " + strings.Repeat("x", 256), "invalid-event", 422},
@@ -127,6 +129,8 @@ func TestPublishRefused(t *testing.T) {
 		{"events", "[{},", "Content-Type: application/cloudevents-batch+json", "invalid-request", 400},
 		{"events", "[1]", "Content-Type: application/cloudevents-batch+json", "invalid-event", 422},
 		{"events", `{"specversion":"1.0","id":"1","source":"a","type":"a+b"}`, "Content-Type: application/cloudevents+json", "invalid-event", 422},
+		{"events", `{"specversion":"1.0","id":"1","source":"a","type":"t","x":` + strings.Repeat("[", 20) + strings.Repeat("]", 20) + `}`,
+			"Content-Type: application/cloudevents+json", "invalid-event", 422},
 		{"events", "x", "ce-specversion: 1.0", "invalid-event", 422},
 		{"events", "x", "ce-specversion: 1.0\r\nce-id: 1\r\nce-id: 2", "invalid-event", 422},
 		{"events", "x", "ce-specversion: 1.0\r\nce-id: %zz", "invalid-event", 422},

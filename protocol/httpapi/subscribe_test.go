@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -317,4 +318,33 @@ func TestRightIsWithdrawn(t *testing.T) {
 		}
 	}
 	k.ask("GET", "/v1/subscribe?filter=orders/a", anna).wantProblem(t, http.StatusForbidden, "forbidden")
+}
+
+// A subscription outlives the time that a request may take to arrive, and a keep-alive connection may wait, also within TLS.
+func TestSubscriptionHasNoEnd(t *testing.T) {
+	server := certificate(t, "localhost")
+	for name, config := range map[string]*tls.Config{"plain": nil, "TLS": {Certificates: []tls.Certificate{server}}} {
+		t.Run(name, func(t *testing.T) {
+			limits := quick()
+			limits.Heartbeat = 50 * time.Millisecond
+			k := startAPI(t, setup{tls: config, options: httpapi.Options{Limits: limits}}, "orders orders/#")
+			for _, path := range []string{"/v1/subscribe?filter=orders/%23&format=data", "/v1/subscribe?stream=orders&format=data"} {
+				c := k.dial()
+				if config != nil {
+					c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+				}
+				l, _ := k.listenOn(c, path, "X-Nothing: 1")
+				for range 12 { // two times as long as quick lets a request take
+					if _, err := l.next(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				k.publish("orders/1", "x")
+				if m := l.event(); m.data != "x" {
+					t.Errorf("%+v", m)
+				}
+				c.Close()
+			}
+		})
+	}
 }
