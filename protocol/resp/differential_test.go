@@ -113,6 +113,10 @@ var masks = map[string]*regexp.Regexp{
 	"time":    regexp.MustCompile(`\$\d+\r\n\d+\r\n`),
 	"tips":    regexp.MustCompile(`\*[1-9]\r\n(\$\d+\r\n([a-z_]+:[a-z_]+|nondeterministic_output)\r\n)+`),
 	"line":    regexp.MustCompile(`(id|addr|laddr|fd|age|idle|qbuf|qbuf-free|obl|oll|argv-mem|rbs|rbp|tot-mem|omem|lib-name|lib-ver)=[^ \n]*`),
+	"radix":   regexp.MustCompile(`(?:radix-tree-keys\r\n:\d+|radix-tree-nodes\r\n:\d+)`),
+	"idle":    regexp.MustCompile(`\$4\r\nidle\r\n:\d+`),
+	"pending": regexp.MustCompile(`:\d+\r\n:`), // how long ago, and how often
+	"clock":   regexp.MustCompile(`:\d{12,}`),
 	"length":  regexp.MustCompile(`^[$=]\d+\r\n`),
 }
 
@@ -181,6 +185,7 @@ type group struct {
 func groups() []group {
 	return []group{
 		{options: func(testing.TB) resp.Options { return resp.Options{} }, scripts: scripts()},
+		{options: durable, scripts: streamScripts()},
 		{
 			redis: strings.Fields("--requirepass " + password + " --user joe on >" + password + " allkeys &foo/* +@all -@admin -@dangerous" +
 				" --user eve on >" + password + " allkeys resetchannels +@all -@admin -@dangerous"),
@@ -277,6 +282,11 @@ func TestDifferentialRandom(t *testing.T) {
 		for round := range uint64(30) {
 			sc := randomScript(rand.New(rand.NewPCG(*seed, round)))
 			compare(t, fmt.Sprintf("Spate, seed %d, round %d,", *seed, round), quoted(ours.play(t, sc)), sc, quoted(live.play(t, sc)))
+		}
+		ours = serveUnix(t, driver, durable(t)).side()
+		for round := range uint64(60) {
+			sc := randomStreamScript(rand.New(rand.NewPCG(*seed, round)))
+			compare(t, fmt.Sprintf("Spate, streams, seed %d, round %d,", *seed, round), quoted(ours.play(t, sc)), sc, quoted(live.play(t, sc)))
 		}
 	})
 }

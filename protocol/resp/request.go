@@ -30,6 +30,7 @@ type Request struct {
 	tally   tally
 	holes   []hole         // in out: replies that wait for the disk
 	stored  sync.WaitGroup // counts what they wait for
+	parking *parking       // the command waits, and the requests behind it do
 	spare   []byte         // what out was before the holes were filled
 	began   time.Duration  // when the batch did, as Protocol.uptime
 	timed   uint64         // commands of the tally that are in the histogram already

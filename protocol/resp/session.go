@@ -28,6 +28,7 @@ const (
 	stateRESP3                         // HELLO 3 was said
 	stateSubscribed                    // has subscriptions
 	stateCaller                        // a call of CLIENT KILL has ended this connection itself
+	stateHeld                          // bytes go to details.held, see park.go
 	stateDB                            // the first of four bits for the number of the database
 )
 
@@ -35,6 +36,7 @@ const (
 type details struct {
 	channels, patterns atomic.Int32 // subscriptions
 	sub                *subscriber  // used by the connection's own task only
+	held               held
 
 	mu               sync.Mutex // guards what follows
 	user, name       string
@@ -43,35 +45,52 @@ type details struct {
 
 // Serve answers every complete request of in with as few writes as possible: one, unless the answers are long.
 func (s *session) Serve(c *engine.Conn, in []byte) (used int, err error) {
+	if s.is(stateHeld) {
+		return s.hold(c, in)
+	}
+	used, p, err := s.serve(c, in)
+	if p != nil {
+		s.park(c, p, in[used:])
+		return len(in), err
+	}
+	return used, err
+}
+
+// serve answers requests until one has to wait.
+func (s *session) serve(c *engine.Conn, in []byte) (used int, p *parking, err error) {
 	if err := s.stillWelcome(c); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	r := s.proto.begin(s, c)
 	defer r.end()
 	for used < len(in) && !c.Closing() { // asked each time: the requests of a pipeline may be expensive, and nobody waits for them any more
 		n, err := r.next(in[used:])
 		if err != nil {
-			return used, err
+			return used, nil, err
 		}
 		if n == 0 {
-			return used, nil
+			return used, nil, nil
 		}
 		used += n
 		if len(r.args) == 0 {
 			continue
 		}
 		if err := r.run(); err != nil {
-			return used, err
+			return used, nil, err
+		}
+		if r.parking != nil {
+			return used, r.parking, nil
 		}
 		if (len(r.out) >= replyFlush || len(r.holes) >= holesMost) && r.flush() != nil {
-			return used, nil
+			return used, nil, nil
 		}
 	}
-	return used, nil
+	return used, nil, nil
 }
 
-// Close ends the subscriptions.
+// Close ends the wait for entries, and the subscriptions.
 func (s *session) Close(*engine.Conn, error) {
+	s.leave()
 	s.unsubscribeAll()
 }
 

@@ -80,6 +80,15 @@ func onKey(action auth.Action, place int, run func(ctx context.Context, r *Reque
 	}
 }
 
+// needs fails if there is no such key.
+func (r *Request) needs(ctx context.Context, key []byte, missing error) error {
+	is, err := r.proto.streams.Exists(ctx, key)
+	if err == nil && !is {
+		return missing
+	}
+	return err
+}
+
 // id reads an argument as the ID of an entry.
 func (r *Request) id(i int, missing uint64) (xstream.ID, error) {
 	id, ok := xstream.ParseID(r.args[i], missing)

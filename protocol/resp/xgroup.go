@@ -82,8 +82,8 @@ func runXGroupCreate(ctx context.Context, r *Request, key []byte) error {
 		return err
 	}
 	if !o.mkStream {
-		if is, err := r.proto.streams.Exists(ctx, key); err != nil || !is {
-			return errors.Join(err, xstream.ErrNeedsKey)
+		if err := r.needs(ctx, key, xstream.ErrNeedsKey); err != nil {
+			return err
 		}
 	} else if !r.mayKeys(auth.ActionPublish, key) {
 		return nil

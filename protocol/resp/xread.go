@@ -1,11 +1,11 @@
 package resp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/spate-io/spate/auth"
@@ -104,7 +104,6 @@ func (r *Request) xrange(ctx context.Context, key []byte, start, end int) (err e
 
 // A streamRead is what XREAD and XREADGROUP ask for.
 type streamRead struct {
-	name            string
 	keys            [][]byte
 	ids             int // the argument of the first ID
 	after           []xstream.ID
@@ -131,7 +130,7 @@ func (r *Request) xread(ctx context.Context, grouped bool) error {
 	}
 	done, err := r.readOnce(ctx, q)
 	if err == nil && !done && q.block >= 0 {
-		err = r.readBlocked(ctx, q)
+		err = r.park(q)
 	} else if err == nil && !done {
 		r.NullArray()
 	}
@@ -143,7 +142,7 @@ func (r *Request) xread(ctx context.Context, grouped bool) error {
 
 // parseRead reads the options.
 func (r *Request) parseRead(grouped bool) (q *streamRead, err error) {
-	q = &streamRead{name: strings.ToUpper(r.cmd.name), block: -1}
+	q = &streamRead{block: -1}
 	for i := 1; i < len(r.args) && q.keys == nil; i++ {
 		opt, more := r.args[i], len(r.args)-1-i
 		switch {
@@ -156,7 +155,7 @@ func (r *Request) parseRead(grouped bool) (q *streamRead, err error) {
 			q.count = max(q.count, 0)
 		case more > 0 && sameFold(opt, "streams"):
 			if more%2 == 1 {
-				return q, Error(fmt.Sprintf("ERR Unbalanced %s list of streams: for each stream key an ID or '$' must be specified.", q.name))
+				return q, Error("ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.") // also of XREADGROUP
 			}
 			q.keys, q.ids = r.args[i+1:i+1+more/2], i+1+more/2
 		case more >= 2 && sameFold(opt, "group"):
@@ -304,18 +303,37 @@ func (r *Request) readStream(ctx context.Context, q *streamRead, i, most int) (e
 	return entries, len(entries) > 0, err
 }
 
-// readBlocked waits until there is something to reply, the time is up, or the connection ends.
-func (r *Request) readBlocked(ctx context.Context, q *streamRead) error {
+// park has the session wait until there is something to reply, the time is up, or the connection ends.
+func (r *Request) park(q *streamRead) error {
+	q.keep()
 	watch, err := r.proto.streams.Watch(q.keys)
 	if err != nil {
 		return err
 	}
-	defer watch.Close()
-	if q.block > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, q.block)
-		defer cancel()
+	r.want = 0
+	r.parking = &parking{name: r.cmd, release: watch.Close, wait: func(ctx context.Context, r *Request) error {
+		if q.block > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, q.block)
+			defer cancel()
+		}
+		return r.await(ctx, q, watch)
+	}}
+	return nil
+}
+
+// keep copies what points into the read buffer.
+func (q *streamRead) keep() {
+	q.group, q.consumer = bytes.Clone(q.group), bytes.Clone(q.consumer)
+	keys := make([][]byte, len(q.keys))
+	for i, key := range q.keys {
+		keys[i] = bytes.Clone(key)
 	}
+	q.keys = keys
+}
+
+// await replies with entries once there are some.
+func (r *Request) await(ctx context.Context, q *streamRead, watch *xstream.Watch) error {
 	for {
 		mark, err := watch.Mark(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -324,7 +342,7 @@ func (r *Request) readBlocked(ctx context.Context, q *streamRead) error {
 		done, err := r.readOnce(ctx, q)
 		switch {
 		case errors.Is(err, xstream.ErrNoGroup):
-			return r.unblocked(q)
+			return r.unblocked(ctx, q)
 		case err != nil && ctx.Err() == nil:
 			return err
 		case done:
@@ -338,9 +356,9 @@ func (r *Request) readBlocked(ctx context.Context, q *streamRead) error {
 }
 
 // unblocked says why a client that waits for entries of a group need not wait any longer.
-func (r *Request) unblocked(q *streamRead) error {
+func (r *Request) unblocked(ctx context.Context, q *streamRead) error {
 	for _, key := range q.keys {
-		if is, err := r.proto.streams.Exists(connContext{r.conn}, key); err == nil && !is {
+		if is, err := r.proto.streams.Exists(ctx, key); err == nil && !is {
 			return Error("UNBLOCKED the stream key no longer exists")
 		}
 	}

@@ -26,6 +26,7 @@ type Added struct {
 	at     int // in batch.Appends, the one of the key's stream
 	given  bool
 	itself bool // it is to be removed again by its own MAXLEN 0
+	min    ID   // and by its own MINID, if its ID is less
 	done   *sync.WaitGroup
 
 	// What comes of it, once done.
@@ -70,7 +71,7 @@ func (k *key) add(ctx context.Context, a *Added, args AddArgs) (ok bool, err err
 			return false, err
 		}
 	case args.NoMkStream:
-		if err := k.refresh(ctx); err != nil || !k.exists() {
+		if err := k.refresh(ctx); err != nil || !k.exists() && k.next == k.bounds.Next {
 			return false, err
 		}
 	}
@@ -204,6 +205,7 @@ func (a *Added) settle() {
 
 // Result returns the ID of the entry, after done.
 func (a *Added) Result(ctx context.Context) (ID, error) {
+	a.itself = a.itself || a.err == nil && a.id.Less(a.min)
 	if a.err != nil || !a.strange && !a.itself {
 		return a.id, a.err
 	}

@@ -180,7 +180,7 @@ func (k *key) progress(ctx context.Context) (p progress, err error) {
 
 // gaps tells whether entries may have been deleted from an ID on.
 func (p *progress) gaps(from ID) bool {
-	return p.length > 0 && !p.del.IsZero() && !p.del.Less(from)
+	return p.length > 0 && !p.del.IsZero() && !p.del.Less(p.first) && !p.del.Less(from)
 }
 
 // read returns how many entries of the stream there have been up to an ID, or UnknownRead. It is Redis's estimate.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/spate-io/spate/store"
@@ -11,6 +12,10 @@ import (
 
 // UnknownRead is the number of entries that a group has read when nobody can tell.
 const UnknownRead = -1
+
+// UnknownLag is the number of entries that a group has yet to get when nobody can tell. It can be less than 0 if the group was told that it has read
+// more than there were.
+const UnknownLag = math.MinInt64
 
 // A group is a consumer group.
 type group struct {

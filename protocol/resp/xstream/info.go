@@ -33,7 +33,7 @@ type ConsumerInfo struct {
 type GroupInfo struct {
 	Name      string
 	Last      ID
-	Read, Lag int64 // UnknownRead if nobody can tell
+	Read, Lag int64 // UnknownRead and UnknownLag if nobody can tell
 	Pending   int
 	Consumers []ConsumerInfo
 	Entries   []PendingInfo // only if they were asked for
@@ -117,7 +117,7 @@ func (s *Set) Info(ctx context.Context, name []byte, pending int64) (info Info, 
 			return nil, err
 		}
 		for _, g := range k.groups {
-			gi := GroupInfo{Name: g.name, Last: g.last, Read: g.read, Lag: UnknownRead, Pending: g.pel.n}
+			gi := GroupInfo{Name: g.name, Last: g.last, Read: g.read, Lag: UnknownLag, Pending: g.pel.n}
 			if lag, ok := p.lag(g); ok {
 				gi.Lag = lag
 			}
@@ -157,12 +157,12 @@ func (s *Set) SetID(ctx context.Context, name []byte, id ID, added int64, delete
 			return nil, err
 		}
 		switch length := k.length(); {
-		case id.Less(k.meta.maxDeleted):
-			return nil, ErrSetIDGone
 		case length > 0 && id.Less(k.validLast(ctx)):
 			return nil, ErrSetIDTop
 		case added >= 0 && added < length:
 			return nil, ErrSetIDAdded
+		case deleted == nil && id.Less(k.meta.maxDeleted):
+			return nil, ErrSetIDGone
 		}
 		if added >= 0 {
 			k.meta.added += added - k.added()

@@ -25,10 +25,12 @@ type Trim struct {
 	Limit  int64 // how many entries an approximate trim removes at most; 0 is no limit, negative the default
 }
 
-// whole returns how many of n entries that are too many are removed.
-func (t *Trim) whole(n int64) int64 {
+// whole returns how many of n entries that are too many are removed, of total. Redis removes whole nodes, of which the last one may have fewer
+// entries.
+func (t *Trim) whole(n, total int64) int64 {
+	n = max(n, 0)
 	if !t.Approx {
-		return max(n, 0)
+		return n
 	}
 	limit := t.Limit
 	if limit < 0 {
@@ -37,7 +39,10 @@ func (t *Trim) whole(n int64) int64 {
 	if limit > 0 {
 		n = min(n, limit)
 	}
-	return max(n, 0) / nodeEntries * nodeEntries
+	if n >= total {
+		return n
+	}
+	return n / nodeEntries * nodeEntries
 }
 
 // trimFor has an entry that is added remove those that are then too many. Called with the lock.
@@ -49,7 +54,8 @@ func (k *key) trimFor(ctx context.Context, a *Added, t Trim) error {
 	b := k.bounds
 	k.next = max(k.next, b.Next)
 	if t.By == TrimMaxLen && t.Len > 0 && k.own && b.Count == b.Next-b.First && !k.thinning() {
-		if n := t.whole(int64(k.next-max(b.First, k.trimmed)) + 1 - t.Len); n > 0 {
+		total := int64(k.next-max(b.First, k.trimmed)) + 1
+		if n := t.whole(total-t.Len, total); n > 0 {
 			k.trimmed = max(b.First, k.trimmed) + uint64(n)
 			a.batch.Trims = append(a.batch.Trims, store.Position{Partition: k.part, Offset: k.trimmed})
 		}
@@ -59,13 +65,14 @@ func (k *key) trimFor(ctx context.Context, a *Added, t Trim) error {
 	if err := k.refresh(ctx); err != nil {
 		return err
 	}
-	if t.By == TrimMaxLen {
-		if a.itself = t.Len == 0 && t.whole(k.length()+1) > k.length(); !a.itself {
-			t.Len-- // room for the one that is added
-		}
+	a.min = t.Min
+	n, err := k.excess(ctx, t, a)
+	if err != nil {
+		return err
 	}
+	a.itself = n > k.length()
 	c := k.change()
-	if _, err = k.trim(ctx, c, t); err != nil {
+	if err := k.cut(ctx, c, min(n, k.length())); err != nil {
 		return err
 	}
 	for key, data := range c.state {
@@ -84,23 +91,38 @@ func (k *key) thinning() bool {
 	return len(k.gone) > 0
 }
 
-// trim has what is too much removed by a change, and returns how many entries that is. Called with the lock, and nothing under way.
-func (k *key) trim(ctx context.Context, c *change, t Trim) (removed int64, err error) {
-	n := k.length() - t.Len
+// excess returns how many entries are too many, among them that which is added if it is not nil. Called with the lock, and nothing under way.
+func (k *key) excess(ctx context.Context, t Trim, adding *Added) (int64, error) {
+	total := k.length()
+	n := total - t.Len
 	if t.By == TrimMinID {
+		var err error
 		if n, err = k.countBefore(ctx, t.Min); err != nil {
 			return 0, err
 		}
+		if adding != nil && adding.given && adding.id.Less(t.Min) {
+			n++
+		}
+	} else if adding != nil {
+		n++
 	}
-	if n = t.whole(n); n == 0 {
-		return 0, nil
+	if adding != nil {
+		total++
+	}
+	return t.whole(n, total), nil
+}
+
+// cut has the first entries removed. Called with the lock, and nothing under way.
+func (k *key) cut(ctx context.Context, c *change, n int64) error {
+	if n <= 0 {
+		return nil
 	}
 	end := k.bounds.First
-	err = k.scan(ctx, k.bounds.First, k.bounds.Next, func(r *store.Record) bool {
-		if removed == n {
+	err := k.scan(ctx, k.bounds.First, k.bounds.Next, func(r *store.Record) bool {
+		if n == 0 {
 			return false
 		}
-		removed++
+		n--
 		end = r.Offset + 1
 		if !k.own {
 			c.take(r.Offset)
@@ -110,7 +132,7 @@ func (k *key) trim(ctx context.Context, c *change, t Trim) (removed int64, err e
 	if k.own && err == nil {
 		c.batch.Trims = append(c.batch.Trims, store.Position{Partition: k.part, Offset: end})
 	}
-	return removed, err
+	return err
 }
 
 // countBefore counts the entries before an ID.
@@ -143,12 +165,13 @@ func (s *Set) Trim(ctx context.Context, name []byte, t Trim) (n int64, err error
 		if err := k.refresh(ctx); err != nil {
 			return nil, err
 		}
-		c := k.change()
-		n, err = k.trim(ctx, c, t)
-		if n > 0 {
-			k.meta.exists = true
-			c.putMeta()
+		if n, err = k.excess(ctx, t, nil); n == 0 || err != nil {
+			return nil, err
 		}
+		c := k.change()
+		err := k.cut(ctx, c, n)
+		k.meta.exists = true
+		c.putMeta()
 		return c, err
 	})
 	return n, err
@@ -197,7 +220,7 @@ func (s *Set) Drop(ctx context.Context, name []byte) (was bool, err error) {
 		c := k.change()
 		if k.own {
 			c.batch.Trims = append(c.batch.Trims, store.Position{Partition: k.part, Offset: k.bounds.Next})
-		} else if _, err := k.trim(ctx, c, Trim{By: TrimMaxLen}); err != nil {
+		} else if err := k.cut(ctx, c, k.length()); err != nil {
 			return c, err
 		}
 		for _, g := range k.groups {
