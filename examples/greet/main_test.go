@@ -5,29 +5,12 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/spate-io/spate"
 	"github.com/spate-io/spate/protocol/resp"
 )
-
-// What the README shows is this program, word for word.
-func TestREADME(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile("main.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, program, _ := strings.Cut(string(source), "func main() {")
-	if !strings.Contains(string(readme), "func main() {"+program) {
-		t.Error("the program in README.md differs from main.go")
-	}
-}
 
 func TestGreet(t *testing.T) {
 	app := spate.New(spate.Options{Commands: []resp.Command{{Name: "GREET", Arity: 2, Run: greet}}})
