@@ -61,6 +61,9 @@ var apiRoutes = []route{
 	{http.MethodPost, "/v1/dead/redrive", rightAdmin, (*Door).redriveDead},
 	{http.MethodPost, "/v1/dead/drop", rightAdmin, (*Door).dropDead},
 
+	{http.MethodGet, "/v1/backup", rightAdmin, (*Door).backup},
+	{http.MethodGet, "/v1/verify", rightAdmin, (*Door).verify},
+
 	{http.MethodGet, "/v1/openapi.json", rightNone, (*Door).describeAPI},
 	{http.MethodGet, "/v1/problems/{kind}", rightNone, (*Door).describeProblem},
 }

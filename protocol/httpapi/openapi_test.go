@@ -151,6 +151,9 @@ func (k *apiKit) example(d document, method, path string, op operation, media st
 		if got.header.Get("Content-Type") != media {
 			t.Errorf("the answer is %q, not %q", got.header.Get("Content-Type"), media)
 		}
+		if media == "application/octet-stream" {
+			continue
+		}
 		var value any
 		if err := json.Unmarshal([]byte(got.body), &value); err != nil {
 			t.Fatal(err)
