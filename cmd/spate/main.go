@@ -67,6 +67,8 @@ each event is handled in a task of its own.
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServeCommand(), newEchoCommand(), newCheckCommand(), newHashCommand(), newBenchCommand(), newVersionCommand())
+	root.AddCommand(newPubCommand(), newSubCommand(), newStreamCommand(), newConsumerCommand(), newDeadCommand())
+	root.AddCommand(newBackupCommand(), newRestoreCommand(), newVerifyCommand())
 	return root
 }
 

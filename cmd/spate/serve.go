@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spate-io/spate/server"
@@ -43,7 +44,7 @@ func addSettings(flags *pflag.FlagSet) {
 
 // sources are what the flags and the environment say.
 func sources(flags *pflag.FlagSet) server.Sources {
-	from := server.Sources{Environ: os.Environ(), File: os.Getenv(server.ConfigVariable)}
+	from := server.Sources{Environ: environ(), File: os.Getenv(server.ConfigVariable)}
 	if f := flags.Lookup("config"); f != nil && f.Changed {
 		from.File = f.Value.String()
 	}
@@ -59,6 +60,11 @@ func sources(flags *pflag.FlagSet) server.Sources {
 		from.Flags = append(from.Flags, server.Flag{Name: "--" + s.flag, Key: s.key, Values: values})
 	}
 	return from
+}
+
+// environ is the environment without the variable that is for the other commands.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, serverVariable+"=") })
 }
 
 func newServeCommand() *cobra.Command {

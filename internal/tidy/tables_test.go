@@ -9,6 +9,7 @@ var layers = []layer{
 	{dir: "internal/crash", testsOnly: true}, // tests that need a process of their own
 	{dir: "examples"},                        // every directory below it is a program of its own
 	{dir: "cmd/spate"},
+	{dir: "internal/client", alone: true, onlyFrom: []string{"cmd"}},
 	{dir: "server", onlyFrom: []string{"cmd"}},
 	{dir: "server/dashboard", onlyFrom: []string{"server"}},
 	{dir: "spatetest", testsOnly: true},
