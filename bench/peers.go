@@ -23,12 +23,15 @@ type serverOptions struct {
 	tls     bool
 	profile string // file for a CPU profile
 	heap    string // file for a heap profile, written at SIGUSR1
+
+	dir   string // of one that stores
+	keys  int    // for which it has streams
+	pprof string // address at which it serves profiles; Spate only
 }
 
-// peers are the servers by name. The first ones speak echo, then come those that
-// store in the process of the load, and those that speak RESP.
+// peers are the servers by name. The first ones speak echo, the others RESP.
 func peers() map[string]peer {
-	return map[string]peer{
+	all := map[string]peer{
 		"spate":         {"spate", goServer("spate")},
 		"spate-net":     {"spate", goServer("spate", "-engine", "net")},
 		"spate-serve":   {"serve", spateEcho},
@@ -39,13 +42,11 @@ func peers() map[string]peer {
 		"tokio-timer":   {"tokio", tokioServer("multi", "timer")},
 		"tokio-pool":    {"tokio", tokioServer("multi", "pool")},
 
-		"durable":     {source: "durable"},
-		"nats":        {source: "nats"},
-		"nats-atomic": {source: "nats"},
-
 		"spate-resp": {"serve", spateRESP},
 		"redis":      {"redis", redisServer},
 	}
+	maps.Copy(all, durablePeers())
+	return all
 }
 
 func peerNames() []string { return slices.Sorted(maps.Keys(peers())) }

@@ -138,35 +138,33 @@ func (r *respRun) loadOwn(ctx context.Context, s *server, test string, pipeline 
 // loadRedisBenchmark loads a server with Redis's own generator, twice: the
 // first time for warming up.
 func (r *respRun) loadRedisBenchmark(ctx context.Context, s *server, test string, pipeline int) (m replied, err error) {
+	argv := append([]string{"-c", fmt.Sprint(r.clients)}, respTests()[test].argv...)
+	if m, err = redisBenchmark(ctx, s, pipeline, r.requests(pipeline, r.warmup), argv); err != nil {
+		return m, err
+	}
+	return redisBenchmark(ctx, s, pipeline, r.requests(pipeline, r.seconds), argv)
+}
+
+// redisBenchmark loads a server with n requests.
+func redisBenchmark(ctx context.Context, s *server, pipeline, n int, argv []string) (m replied, err error) {
 	_, port, err := net.SplitHostPort(s.address)
 	if err != nil {
 		return m, err
 	}
-	run := func(n int) (string, error) {
-		argv := []string{"-p", port, "-c", fmt.Sprint(r.clients), "-P", fmt.Sprint(pipeline), "-n", fmt.Sprint(n), "--csv"}
-		out, err := exec.CommandContext(ctx, "redis-benchmark", append(argv, respTests()[test].argv...)...).Output()
-		if err != nil {
-			return "", fmt.Errorf("running redis-benchmark (Debian package redis-tools): %w", err)
-		}
-		return string(out), nil
-	}
-	if _, err := run(r.requests(pipeline, r.warmup)); err != nil {
-		return m, err
-	}
-	n := r.requests(pipeline, r.seconds)
 	before, err := load.CPUTime(s.pid)
 	if err != nil {
 		return m, err
 	}
-	out, err := run(n)
+	argv = append([]string{"-p", port, "-P", fmt.Sprint(pipeline), "-n", fmt.Sprint(n), "--csv"}, argv...)
+	out, err := exec.CommandContext(ctx, "redis-benchmark", argv...).Output()
 	if err != nil {
-		return m, err
+		return m, fmt.Errorf("running redis-benchmark (Debian package redis-tools): %w", err)
 	}
 	after, err := load.CPUTime(s.pid)
 	if err != nil {
 		return m, err
 	}
-	m, err = parseRedisBenchmark(out)
+	m, err = parseRedisBenchmark(string(out))
 	m.cpu = float64(after-before) / float64(n)
 	return m, err
 }
