@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,4 +37,10 @@ func datasync(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
 func forget() error {
 	unix.Sync()
 	return os.WriteFile("/proc/sys/vm/drop_caches", []byte("1"), 0)
+}
+
+// nap sleeps more exactly than Go's timers, which are for many and not for one.
+func nap(d time.Duration) {
+	t := unix.NsecToTimespec(int64(d))
+	_ = unix.Nanosleep(&t, nil) // a signal ends it early, which does no harm
 }

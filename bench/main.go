@@ -25,6 +25,7 @@ func benchmarks() []benchmark {
 		{"fanout", "one publisher and many subscribers, Spate and Redis", runFanout},
 		{"publish", "durable publishing, Spate and NATS in the process of the load", runPublish},
 		{"xadd", "redis-benchmark with XADD, fsynced, Spate and Redis", runXAdd},
+		{"live", "from publishing to live delivery, fsynced, Spate and Redis", runLive},
 		{"read", "reading a stream back from the disk", runRead},
 		{"handle", "from a stream through a typed handler to a stream, exactly once", runHandle},
 	}

@@ -99,6 +99,10 @@ func (r *xaddRun) measure(ctx context.Context, d *disk, name string, pipeline, r
 		return m, err
 	}
 	m.others = busy.others(cpu)
+	want := r.requests(pipeline, r.warmup) + r.requests(pipeline, r.seconds)
+	if n, err := length(s.address, r.keys); err != nil || n < want {
+		return m, fmt.Errorf("%d entries were acknowledged, and there are %d: %w", want, n, err)
+	}
 	r.note("%-14s -P %-3d %.0f/s, %v CPU, p99 %v, %.1f CPUs of others", name, pipeline, m.rate, load.Round(time.Duration(m.cpu)),
 		load.Round(time.Duration(m.p99)), m.others)
 	return m, profiled()
