@@ -28,6 +28,7 @@ func benchmarks() []benchmark {
 		{"live", "from publishing to live delivery, fsynced, Spate and Redis", runLive},
 		{"read", "reading a stream back from the disk", runRead},
 		{"handle", "from a stream through a typed handler to a stream, exactly once", runHandle},
+		{"stored", "memory and start after kill -9 with much that is stored, Spate and Redis", runStored},
 	}
 }
 

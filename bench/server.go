@@ -114,6 +114,12 @@ func (s *server) stop() error {
 	return err
 }
 
+// kill ends the server as a crash does, and waits for it.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.ended
+}
+
 // freeAddress returns an address on which nobody listens.
 func freeAddress() (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
