@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -16,12 +17,17 @@ func keyName(i int) string { return fmt.Sprintf("mystream:%012d", i) }
 
 func durablePeers() map[string]peer {
 	return map[string]peer{
-		"durable":       {source: "durable"},
-		"nats":          {source: "nats"},
-		"nats-atomic":   {source: "nats"},
+		"durable":       {"durable", noServer},
+		"nats":          {"nats", noServer},
+		"nats-atomic":   {"nats", noServer},
 		"spate-durable": {"serve", spateDurable},
 		"redis-durable": {"redis", redisDurable},
 	}
+}
+
+// noServer is how a program starts that works in the process of its load: not on its own.
+func noServer(context.Context, serverOptions) (*server, error) {
+	return nil, errors.New("it works in the process of its load and is no server")
 }
 
 // spateDurable is the program that a user starts, with a stream of one partition for each key.

@@ -13,7 +13,7 @@ import (
 // A peer is a server that is measured.
 type peer struct {
 	source string                                                // what has to be built for it
-	start  func(context.Context, serverOptions) (*server, error) // nil for what works in the process of its load
+	start  func(context.Context, serverOptions) (*server, error)
 }
 
 // serverOptions say how a server is started.
