@@ -236,8 +236,11 @@ func (c *cloudEvent) setData(data, encoded json.RawMessage) *problem {
 
 // jsonType tells whether data of that type is JSON; without a type it is.
 func jsonType(contentType string) bool {
-	if contentType == "" {
+	switch {
+	case contentType == "", contentType == "application/json":
 		return true
+	case !strings.Contains(contentType, "/") || !strings.ContainsAny(contentType, "jJ"): // it takes no parser to see that
+		return false
 	}
 	t, _, err := mime.ParseMediaType(contentType)
 	return err == nil && (strings.HasSuffix(t, "/json") || strings.HasSuffix(t, "+json"))
@@ -273,6 +276,9 @@ func (c *cloudEvent) appendJSON(to []byte) []byte {
 // plainJSON tells whether data can be a JSON value inside of another without a byte being lost on the way: white space around it
 // and carriage returns would be.
 func plainJSON(data []byte) bool {
+	if len(data) == 0 || strings.IndexByte(`{["-0123456789tfn`, data[0]) < 0 {
+		return false
+	}
 	return utf8.Valid(data) && bytes.IndexByte(data, '\r') < 0 && len(bytes.TrimSpace(data)) == len(data) && json.Valid(data)
 }
 
@@ -284,10 +290,24 @@ func (a attr) appendJSON(to []byte) []byte {
 	return appendQuoted(to, a.value)
 }
 
+// appendQuoted appends a JSON string.
 func appendQuoted(to []byte, s string) []byte {
+	if plainASCII(s) {
+		return append(append(append(to, '"'), s...), '"')
+	}
 	quoted, err := json.Marshal(s)
 	if err != nil {
 		return append(to, `""`...) // a text cannot fail
 	}
 	return append(to, quoted...)
+}
+
+// plainASCII tells whether a text is the same in JSON.
+func plainASCII(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return false
+		}
+	}
+	return true
 }

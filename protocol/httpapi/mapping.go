@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strings"
@@ -163,18 +164,23 @@ func appendCloudEvent(to []byte, e *event.Event) []byte { return fromEvent(e).ap
 
 // fromEvent makes the CloudEvent that an event is.
 func fromEvent(e *event.Event) *cloudEvent {
-	h := sorted{event: e, unique: map[string]string{}}
+	h := sorted{event: e}
 	h.sort()
-	c := &cloudEvent{id: e.ID.String(), source: defaultSource, kind: defaultType, subject: e.Subject, time: writtenTime(e.Time), data: e.Data}
-	h.attributes(c)
-	if _, typed := h.used[ceType]; typed && subjectOf(c.kind) == e.Subject && h.used[ceSubject] == "" {
-		c.subject = ""
+	c := &cloudEvent{
+		id: cmp.Or(h.used(ceID), e.ID.String()), source: cmp.Or(h.used(ceSource), defaultSource), kind: cmp.Or(h.used(ceType), defaultType),
+		subject: e.Subject, time: h.used(ceTime), contentType: h.used(contentType), schema: h.used(ceSchema), data: e.Data,
 	}
-	if c.subject != "" && !usableText(e.Subject) {
+	if c.time == "" {
+		c.time = writtenTime(e.Time)
+	}
+	switch {
+	case h.used(ceType) != "" && subjectOf(c.kind) == e.Subject && h.used(ceSubject) == "":
+		c.subject = ""
+	case !usableText(e.Subject):
 		c.subject = ""
 		c.extensions = append(c.extensions, attr{name: extRawSubject, value: url.QueryEscape(e.Subject)})
 	}
-	if _, typed := h.used[contentType]; !typed && len(e.Data) > 0 && utf8.Valid(e.Data) && !plainJSON(e.Data) {
+	if c.contentType == "" && len(e.Data) > 0 && utf8.Valid(e.Data) && !plainJSON(e.Data) {
 		c.contentType = textPlain
 		c.extensions = append(c.extensions, attr{extText, "true", true})
 	}
@@ -189,30 +195,46 @@ func fromEvent(e *event.Event) *cloudEvent {
 	return c
 }
 
+// contextHeaders are the headers that become context attributes. Whether one does may depend on those before it.
+var contextHeaders = [...]string{ceSource, ceType, ceSubject, ceTime, ceID, ceSchema, contentType}
+
 // sorted is the headers of an event by what becomes of them.
 type sorted struct {
 	event  *event.Event
-	unique map[string]string // that are there once
-	used   map[string]string // for context attributes
+	values [len(contextHeaders)]string // of those that become context attributes
+}
+
+// used returns the value of a header that becomes a context attribute, or "".
+func (s *sorted) used(name string) string {
+	for i, known := range contextHeaders {
+		if known == name {
+			return s.values[i]
+		}
+	}
+	return ""
+}
+
+// once returns the value of a header that is there, and not twice.
+func (s *sorted) once(name string) (value string, ok bool) {
+	for i := range s.event.Headers {
+		if h := &s.event.Headers[i]; h.Name == name {
+			if ok {
+				return "", false
+			}
+			value, ok = h.Value, true
+		}
+	}
+	return value, ok
 }
 
 // sort finds the headers that say something about the CloudEvent, and that would be made again of what they become.
 func (s *sorted) sort() {
-	twice := map[string]bool{}
-	for _, h := range s.event.Headers {
-		_, there := s.unique[h.Name]
-		twice[h.Name] = there || twice[h.Name]
-		s.unique[h.Name] = h.Value
+	if len(s.event.Headers) == 0 {
+		return
 	}
-	for name, again := range twice {
-		if again {
-			delete(s.unique, name)
-		}
-	}
-	s.used = map[string]string{}
-	for _, name := range []string{ceSource, ceType, ceSubject, ceTime, ceID, ceSchema, contentType} { // each asks about those before it
-		if v, there := s.unique[name]; there && v != "" && usableText(v) && s.usable(name, v) {
-			s.used[name] = v
+	for i, name := range contextHeaders {
+		if v, ok := s.once(name); ok && v != "" && usableText(v) && s.usable(name, v) {
+			s.values[i] = v
 		}
 	}
 }
@@ -223,32 +245,18 @@ func (s *sorted) usable(name, v string) bool {
 	case ceSource:
 		return v != defaultSource
 	case ceType:
-		return v != defaultType || subjectOf(v) == e.Subject && s.unique[ceSubject] != explicit
+		marker, _ := s.once(ceSubject)
+		return v != defaultType || subjectOf(v) == e.Subject && marker != explicit
 	case ceSubject:
-		kind := s.used[ceType]
+		kind := s.used(ceType)
 		return v == explicit && kind != "" && kind != defaultType && subjectOf(kind) == e.Subject
 	case ceTime:
 		t, err := time.Parse(time.RFC3339, v)
 		return err == nil && t.Equal(e.Time) && v != writtenTime(t)
 	case ceID:
-		source := s.used[ceSource]
-		if source == "" {
-			source = defaultSource
-		}
-		return v != e.ID.String() && idOf(source, v) == e.ID
+		return v != e.ID.String() && idOf(cmp.Or(s.used(ceSource), defaultSource), v) == e.ID
 	}
 	return true
-}
-
-// attributes sets the context attributes.
-func (s *sorted) attributes(c *cloudEvent) {
-	for name, to := range map[string]*string{
-		ceSource: &c.source, ceType: &c.kind, ceTime: &c.time, ceID: &c.id, ceSchema: &c.schema, contentType: &c.contentType,
-	} {
-		if v, used := s.used[name]; used {
-			*to = v
-		}
-	}
 }
 
 // extensions adds the other headers, and those that cannot be attributes in one.
@@ -256,14 +264,13 @@ func (s *sorted) extensions(c *cloudEvent) {
 	bare, typed := s.bare()
 	var rest []event.Header
 	for _, h := range s.event.Headers {
-		if _, used := s.used[h.Name]; used || typed && h.Name == ceBare {
-			continue
-		}
-		if !s.extension(h.Name) {
+		switch {
+		case s.used(h.Name) != "", typed && h.Name == ceBare:
+		case s.extension(h.Name):
+			c.extensions = append(c.extensions, attr{h.Name, h.Value, slices.Contains(bare, h.Name)})
+		default:
 			rest = append(rest, h)
-			continue
 		}
-		c.extensions = append(c.extensions, attr{h.Name, h.Value, bare[h.Name]})
 	}
 	if len(rest) > 0 {
 		c.extensions = append(c.extensions, attr{name: extHeaders, value: packHeaders(rest)})
@@ -272,26 +279,30 @@ func (s *sorted) extensions(c *cloudEvent) {
 
 // extension tells whether a header becomes an attribute of its name.
 func (s *sorted) extension(name string) bool {
-	v, once := s.unique[name]
-	ours := name == extKey || name == extRawKey || name == extRawSubject || name == extHeaders || name == extText
-	return once && !ours && extensionName(name) && usableText(v)
+	switch name {
+	case extKey, extRawKey, extRawSubject, extHeaders, extText:
+		return false
+	}
+	if !extensionName(name) {
+		return false
+	}
+	v, once := s.once(name)
+	return once && usableText(v)
 }
 
 // bare returns the extensions that are written without quotes, and whether the header that says so says nothing else.
-func (s *sorted) bare() (names map[string]bool, ok bool) {
-	v, there := s.unique[ceBare]
+func (s *sorted) bare() (names []string, ok bool) {
+	v, there := s.once(ceBare)
 	if !there {
 		return nil, false
 	}
-	names = map[string]bool{}
 	listed := strings.Split(v, " ")
-	var order []string
 	for _, h := range s.event.Headers {
 		if slices.Contains(listed, h.Name) && s.extension(h.Name) && bareValue(h.Value) {
-			names[h.Name], order = true, append(order, h.Name)
+			names = append(names, h.Name)
 		}
 	}
-	if !slices.Equal(listed, order) {
+	if !slices.Equal(listed, names) {
 		return nil, false
 	}
 	return names, true

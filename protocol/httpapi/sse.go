@@ -17,6 +17,7 @@ type sse struct {
 	control *http.ResponseController
 	raw     bool // data as it is, not as CloudEvents
 	buf     bytes.Buffer
+	scratch []byte // for the text of an event
 }
 
 // newSSE answers that a stream of events follows.
@@ -59,7 +60,8 @@ func (s *sse) event(e *event.Event, token string) {
 	}
 	switch {
 	case !s.raw:
-		s.lines(appendCloudEvent(nil, e)) // the JSON of somebody else may have several
+		s.scratch = appendCloudEvent(s.scratch[:0], e)
+		s.lines(s.scratch) // the JSON of somebody else may have several
 	case !utf8.Valid(e.Data) || bytes.ContainsAny(e.Data, "\r\x00"):
 		s.buf.WriteString("event: base64\n")
 		s.line(base64.StdEncoding.AppendEncode(nil, e.Data))
@@ -92,8 +94,8 @@ func (s *sse) flush() error {
 	}
 	_, err := s.w.Write(s.buf.Bytes())
 	s.buf.Reset()
-	if s.buf.Cap() > 2*writePiece {
-		s.buf = bytes.Buffer{} // one large event must not be kept for as long as the subscription lasts
+	if s.buf.Cap()+cap(s.scratch) > 4*writePiece {
+		s.buf, s.scratch = bytes.Buffer{}, nil // one large event must not be kept for as long as the subscription lasts
 	}
 	if err != nil {
 		return err
