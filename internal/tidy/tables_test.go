@@ -16,6 +16,7 @@ var layers = []layer{
 	{dir: "."},                                                // the root: what server and users' programs share
 	{dir: "protocol/echo", apart: "protocol", testsToo: true}, // the tests of the engine speak it
 	{dir: "protocol/resp", apart: "protocol"},
+	{dir: "protocol/resp/xstream", onlyFrom: []string{"protocol/resp"}},
 	{dir: "protocol/resp/wire", alone: true, onlyFrom: []string{"protocol/resp", "internal/load", "cmd"}},
 	{dir: "protocol/mqtt", apart: "protocol"},
 	{dir: "protocol/httpapi", apart: "protocol"},

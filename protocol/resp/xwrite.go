@@ -162,7 +162,9 @@ func runXSetID(ctx context.Context, r *Request, key []byte) error {
 			if id.Less(max) {
 				return Error("ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id")
 			}
-			deleted = &max
+			if !max.IsZero() { // which Redis takes for none
+				deleted = &max
+			}
 		default:
 			return errSyntax
 		}

@@ -1,2 +1,48 @@
-// Package xstream is the Redis streams of a bus, without the wire.
+// Package xstream is Redis streams on a bus, without the wire: entries and their IDs, ranges, trimming, consumer groups with what is
+// pending, and waiting. Package resp parses the requests and writes the replies.
+//
+// # Keys, streams, partitions
+//
+// A key is a subject. Its entries are the events of that subject in the stream that captures it: the first by name if several do, and
+// there the partition to which the subject belongs. Events that have a key of their own, or that a stream spreads by a header, may be in
+// other partitions, and are then not among the entries. A key that no stream captures gets one of its own, of the key's name and with one
+// partition, when [Options].Create allows it. In such a stream an ID is found by binary search, and the length is known. In a partition that is shared with
+// other subjects, the first use of a key reads all of the partition from where a checkpoint was stored, later uses read what has been added, and a range reads what is between its ends.
+//
+// # Fields and events
+//
+// XADD makes an event of its fields, with the header "redis-entry", which says how they are written:
+//
+//   - "data": there is one field, called data; its value is the data of the event.
+//   - "json": the data is a JSON object of strings in the order of the fields, and the content-type says so.
+//   - "binary": each name and value behind its length as a varint. That is for what JSON cannot say: bytes that are not UTF-8, and names that come twice.
+//
+// An event that was published by other means has the fields data, id, time (RFC 3339), key if it has one, and one "header:NAME" for each
+// header. Nothing is lost either way.
+//
+// # IDs
+//
+// The ID of an entry is the time at which it was stored in milliseconds, and the offset at which it is: both only ever grow, and neither needs to be
+// remembered. An ID that was given is in the header "redis-id". Where it is given an ID ahead of the clock, what is added to that key by XADD * gets an ID that is
+// given too, and what other doors publish gets the next ID, which is kept in the state of the store. An ID that is given is compared with
+// what is stored at that moment; an event that another door stores at the same time may end up before it.
+//
+// # Durability and order
+//
+// An entry, and every change of a group, is acknowledged when it is on disk. Adding does not wait: [Set.Add] submits, and entries that are
+// submitted together share an fsync. The state of a group is changed in memory first, and a command that looks at it may see what is
+// not on disk yet; what is built on it is stored after it. When a commit fails, what is in memory is thrown away and loaded again. Entries of one key are stored in the order in which
+// they were added.
+//
+// Retention of the stream removes entries without telling anybody: the last ID of a key that lost all of them so is forgotten with a
+// restart, unless it was given.
+//
+// # Blocking and ownership
+//
+// Methods wait for the disk, except Add and the reading ones. [Watch.Wait] waits for entries, without a goroutine of its own. What Add is given is copied; what comes out must
+// not be changed.
+//
+// # Not promised
+//
+// Clients that wait for entries of one group are not served in the order in which they came. MAXLEN ~ and MINID ~ remove whole hundreds, counted from the first entry, where Redis counts its nodes.
 package xstream

@@ -161,8 +161,6 @@ func (s *Set) SetID(ctx context.Context, name []byte, id ID, added int64, delete
 			return nil, ErrSetIDTop
 		case added >= 0 && added < length:
 			return nil, ErrSetIDAdded
-		case deleted == nil && id.Less(k.meta.maxDeleted):
-			return nil, ErrSetIDGone
 		}
 		if added >= 0 {
 			k.meta.added += added - k.added()

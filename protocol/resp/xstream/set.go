@@ -40,7 +40,6 @@ const (
 	ErrBusyGroup  = Error("BUSYGROUP Consumer Group name already exists")
 	ErrNeedsKey   = Error("ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.")
 	ErrSetIDTop   = Error("ERR The ID specified in XSETID is smaller than the target stream top item")
-	ErrSetIDGone  = Error("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id")
 	ErrSetIDAdded = Error("ERR The entries_added specified in XSETID is smaller than the target stream length")
 	// ErrNoGroup is replied with the names of the group and the key, which depend on the command.
 	ErrNoGroup = Error("NOGROUP")
