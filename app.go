@@ -71,7 +71,7 @@ func (a *App) build() error {
 	}
 	a.bus = bus.New(bus.Options{Limits: o.Bus, Clock: o.Clock, Logger: o.Logger, Log: a.durable.log()})
 	a.handlers.node = bus.NewNode(bus.NodeOptions{
-		Bus: a.bus, Middleware: o.Middleware, Logger: o.Logger, Clock: o.Clock, Grace: max(time.Nanosecond, o.DrainTimeout),
+		Bus: a.bus, Middleware: o.middleware(), Logger: o.Logger, Clock: o.Clock, Grace: max(time.Nanosecond, o.DrainTimeout),
 	})
 	if a.auth, err = auth.New(o.Auth, auth.Options{Logger: o.Logger, Now: o.Clock}); err != nil {
 		return fmt.Errorf("the section auth of the configuration is not usable: %w", err)

@@ -41,7 +41,8 @@ type Options struct {
 	// CreateStreams lets XADD make a stream for a key that none captures. Default: it fails. Danger: whoever may publish can
 	// then make streams, each of which stays until it is removed.
 	CreateStreams bool
-	// Middleware is put around every handler that is added with package bus, the first one outermost. Default: none.
+	// Middleware is put around every handler that is added with package bus, the first one outermost, inside of what measures
+	// them (bus.Metrics, and bus.Tracing with a Tracer). Default: none.
 	Middleware []bus.Middleware
 	// Overflow says what happens to events for a subscriber that reads too slowly.
 	// Default: engine.Disconnect, as in Redis.
@@ -78,6 +79,15 @@ type Options struct {
 // DefaultDrainTimeout is the default of Options.DrainTimeout. Orchestrators send
 // SIGKILL after 30 s or 10 s; most requests take milliseconds.
 const DefaultDrainTimeout = 10 * time.Second
+
+// middleware is what is put around handlers: all are measured, and traced where there is a tracer.
+func (o *Options) middleware() []bus.Middleware {
+	all := []bus.Middleware{bus.Metrics(o.Metrics)}
+	if o.Tracer != nil {
+		all = append(all, bus.Tracing(o.Tracer))
+	}
+	return append(all, o.Middleware...)
+}
 
 func (o Options) withDefaults() Options {
 	if o.DrainTimeout == 0 {

@@ -18,8 +18,9 @@ func (l *Log) Captures(subject string) bool {
 }
 
 // Capturing returns the streams that capture a subject, each once.
-func (l *Log) Capturing(subject string) []*Stream {
-	var all []*Stream
+func (l *Log) Capturing(subject string) []*Stream { return l.appendCapturing(nil, subject) }
+
+func (l *Log) appendCapturing(all []*Stream, subject string) []*Stream {
 	l.capture.Match(subject, func(s *Stream) bool {
 		for _, other := range all {
 			if other == s { // by another filter
@@ -36,7 +37,8 @@ func (l *Log) Capturing(subject string) []*Stream {
 // they ask for. The batch's own durability is left alone.
 func (l *Log) Add(b *store.Batch, e *event.Event) (captured int, d store.Durability, err error) {
 	d = store.None
-	streams := l.Capturing(e.Subject)
+	var few [4]*Stream // one is usual
+	streams := l.appendCapturing(few[:0], e.Subject)
 	for _, s := range streams {
 		if most := s.config.MaxEventBytes; most > 0 && len(e.Data) > most {
 			return 0, d, fmt.Errorf("event on subject %q has %d bytes of data, stream %q takes at most %d: %w",
