@@ -12,7 +12,7 @@ import (
 
 // A peer is a server that is measured.
 type peer struct {
-	source string                                                // what has to be built for it
+	source string // what has to be built for it
 	start  func(context.Context, serverOptions) (*server, error)
 }
 
