@@ -133,7 +133,7 @@ func noRoute(w http.ResponseWriter, r *http.Request, h http.Handler) {
 }
 
 func notAllowed(r *http.Request, allow string) *problem {
-	return problemf(kindMethod, "%.20q is not allowed here, but %s is", r.Method, allow).with("Allow", allow)
+	return problemf(kindMethod, "%.20q is not allowed here; these are: %s", r.Method, allow).with("Allow", allow)
 }
 
 // An answer keeps the head of an answer that is not sent.
