@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"hash/fnv"
+	"strings"
 )
 
 // A resume token says where to go on in each partition of a stream. It is the id of a server-sent event: a version, four bytes that
@@ -28,7 +29,7 @@ func appendToken(to []byte, name string, offsets []uint64) []byte {
 // parseToken reads a token of a stream with that many partitions.
 func parseToken(text, name string, partitions int) ([]uint64, *problem) {
 	broken := problemf(kindPlace, "the Last-Event-ID %.60q is no resume token of this server: leave it out to begin anew", text)
-	if len(text) > maxToken {
+	if len(text) > maxToken || strings.ContainsAny(text, "\r\n") { // which base64 would pass over
 		return nil, broken
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
