@@ -23,10 +23,12 @@ type Added struct {
 	events [1]*event.Event
 	batch  store.Batch
 	place  [1]store.Append
-	at     int // in batch.Appends, the one of the key's stream
-	given  bool
-	itself bool // it is to be removed again by its own MAXLEN 0
-	min    ID   // and by its own MINID, if its ID is less
+	at     int    // in batch.Appends, the one of the key's stream
+	given  bool   // the ID is in the headers
+	asked  bool   // for by the client
+	expect uint64 // the offset, if nobody else adds to the partition meanwhile
+	itself bool   // it is to be removed again by its own MAXLEN 0
+	min    ID     // and by its own MINID, if its ID is less
 	done   *sync.WaitGroup
 
 	// What comes of it, once done.
@@ -113,7 +115,7 @@ func (k *key) identify(ctx context.Context, a *Added, id Partial) error {
 	if err != nil {
 		return err
 	}
-	a.given, a.id = true, got
+	a.given, a.asked, a.id = true, !id.Auto, got
 	a.event.Headers = headersWithID(a.event.Headers, got)
 	if err := k.set.bus.Prepare(&a.event); err != nil {
 		return err
@@ -157,6 +159,7 @@ func assign(id Partial, last ID, now uint64) (ID, error) {
 
 // submit hands the entry to the store. Called with the lock, so that entries are stored in the order of their IDs.
 func (k *key) submit(a *Added) {
+	a.expect = k.next
 	k.next++
 	k.flight.Add(1)
 	if !a.given {
@@ -186,12 +189,14 @@ func (a *Added) committed(err error) {
 	a.done.Done()
 }
 
-// settle finds the ID that follows from where the entry is stored.
+// settle finds the ID that follows from where the entry is stored. One that was given has to be looked up if another door may have added
+// something that now comes before it, and has taken its ID or a greater one.
 func (a *Added) settle() {
+	k, at := a.k, &a.batch.Appends[a.at]
 	if a.given {
+		a.strange = !k.own || at.Offset != a.expect
 		return
 	}
-	k, at := a.k, &a.batch.Appends[a.at]
 	a.id = ID{uint64(max(at.Appended.UnixMilli(), 0)), at.Offset}
 	k.ids.Lock()
 	defer k.ids.Unlock()
@@ -209,18 +214,29 @@ func (a *Added) Result(ctx context.Context) (ID, error) {
 	if a.err != nil || !a.strange && !a.itself {
 		return a.id, a.err
 	}
-	offset := a.batch.Appends[a.at].Offset
-	err := a.k.set.with(ctx, []byte(a.k.name), func(k *key) (*change, error) {
-		if m := k.strange.Load(); m != nil && a.strange {
-			a.id = (*m)[offset]
-		}
-		if !a.itself {
-			return nil, nil
-		}
-		c := k.change()
-		c.take(offset)
-		c.putMeta()
-		return c, nil
-	})
+	err := a.k.set.with(ctx, []byte(a.k.name), a.review)
+	if a.err != nil {
+		err = a.err
+	}
 	return a.id, err
+}
+
+// review looks up the ID of an entry that is stored, and removes one that must not stay.
+func (a *Added) review(k *key) (*change, error) {
+	offset := a.batch.Appends[a.at].Offset
+	if m := k.strange.Load(); m != nil && a.strange {
+		if id, ok := (*m)[offset]; ok {
+			a.id = id
+			if a.asked {
+				a.itself, a.err = true, ErrSmaller
+			}
+		}
+	}
+	if !a.itself {
+		return nil, nil
+	}
+	c := k.change()
+	c.take(offset)
+	c.putMeta()
+	return c, nil
 }
