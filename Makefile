@@ -57,7 +57,8 @@ e2e: ## Real clients against the built binary (needs redis-server and redis-tool
 
 ##@ Now and then
 
-crash: ## Kill the server 200 times, and cut its power 200 times
+crash: ## Kill the server 200 times, cut its power 200 times, flip bits in its files
+	$(GO) test -count=1 -run TestFlippedTables ./store/pebblestore -args -flips 40
 	$(GO) test -count=1 -timeout 30m -v ./internal/crash -args -kills 200
 
 soak: ## Random connects, slow readers, kills and reloads under the race detector for SOAK (10m)
