@@ -36,6 +36,9 @@ With --data, read the data directory of a node that does not run.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			from := func(ctx context.Context, w io.Writer) error { return backupData(ctx, data, w) }
+			if err := oneSource(cmd, data); err != nil {
+				return err
+			}
 			if data == "" {
 				c, err := r.open()
 				if err != nil {
@@ -55,6 +58,14 @@ With --data, read the data directory of a node that does not run.`,
 	r.add(cmd)
 	cmd.Flags().StringVar(&data, "data", "", "read this `DIRECTORY` instead of asking a node")
 	return cmd
+}
+
+// oneSource refuses a directory and a node at the same time.
+func oneSource(cmd *cobra.Command, data string) error {
+	if data != "" && cmd.Flags().Changed("server") {
+		return errors.New("--data and --server name two things to read: give one of them")
+	}
+	return nil
 }
 
 // backupData writes a backup of a data directory.

@@ -57,7 +57,8 @@ have (redis-cli, curl, any Redis library); what they send becomes events, and
 each event is handled in a task of its own.
 
   spate serve        on 127.0.0.1, with nothing to configure
-  spate check        what a configuration means, before it is used`,
+  spate check        what a configuration means, before it is used
+  spate pub, sub     publish events, and receive them`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noCommand,

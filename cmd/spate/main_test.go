@@ -55,6 +55,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"shop": shop, "until": until, "damage": damage,
 			"collector": collector, "traced": traced, "start": start, "signal": sendSignal, "finish": finish, "logged": logged, "ask": ask, "hold": hold, "clog": clog,
 		},
 	})

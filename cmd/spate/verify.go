@@ -48,6 +48,9 @@ directory of a node that does not run is read from the disk.`,
 		Example: "  spate verify\n  spate verify --data spate-data",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneSource(cmd, data); err != nil {
+				return err
+			}
 			v := &verification{cmd: cmd, json: r.json, status: newStatus(cmd.ErrOrStderr())}
 			if data != "" {
 				ctx, stop := interruptible(cmd.Context())
