@@ -41,18 +41,36 @@
 //     the engine and the subscription.
 //   - Between publishers, and between the channels and the patterns of one client, there is no promised order.
 //
+// # Streams
+//
+// With a bus that stores events, a key is a subject, and its entries are the events that the first stream by name which captures the subject
+// holds of it. XADD publishes: what it adds is captured, delivered live, and seen by every other door; XRANGE, XREAD and consumer groups see what others
+// have published, as the fields data, id, time, key and header:NAME. How fields become an event, what IDs are, and what is promised after a crash is the contract of package xstream. A key
+// that no stream captures gets one if [Options].CreateStreams says so. DEL removes the entries and the groups of a key; its stream stays.
+//
+// XADD, and PUBLISH to a subject that a stream captures, reply when the event is on disk. They do not hold up what is behind them in the pipeline: the replies
+// leave in order once the commits that they wait for, which are one for all that arrived together, are done (holes.go). A command of
+// another kind waits for those before it. A client that waits in XREAD or XREADGROUP costs a goroutine, but not a handler: its end is noticed, requests that it sends meanwhile are held and served
+// afterwards (park.go), and a shutdown does not wait for it. Entries wake all clients that wait for them, and those of one group are not served in turn.
+//
+// Different from Redis: an ID of XADD * ends in the offset of the entry and not in a small number; MAXLEN ~ removes hundreds from
+// the first entry on; the radix tree that XINFO STREAM shows is what Redis would need; a reply of XRANGE with more than 32 MiB is refused, and XREAD and XREADGROUP
+// return 8 MiB and leave the rest for the next request; when a consumer was last seen is not kept over a restart; names and numbers are limited, see xstream.Limits. Keys are subjects, and so no binary strings.
+//
 // # Who may do what
 //
 // With [Options].Auth, a connection is a guest until AUTH, HELLO … AUTH or its TLS client certificate say who it is: it may
 // say AUTH, HELLO, QUIT and RESET, in small requests. AUTH password is for the user "default", AUTH name password
 // for the others, and AUTH [TokenUser] token is for bearer tokens. PUBLISH needs the right to publish to the subject,
 // SUBSCRIBE and PSUBSCRIBE that to all they can match; CLIENT LIST and KILL and CONFIG GET need the right to administer.
+// A command that writes entries (XADD, XDEL, XTRIM, XSETID, DEL, XGROUP CREATE … MKSTREAM) needs the right to publish to the key,
+// and one that reads them or keeps account of reading (consumer groups) that to subscribe to it.
 // When the rules change or the identity expires, each live connection is judged again at its next request, and before the next message
 // that it would get; one that has lost what it relies on is closed.
 //
 // # What is different from Redis
 //
-// There are no keys, transactions, scripts or sharded channels. HELLO … SETNAME takes the name only if all of HELLO succeeds, as Redis does since 7.2; PUBSUB CHANNELS and
+// There are no keys but streams, no transactions, scripts or sharded channels. HELLO … SETNAME takes the name only if all of HELLO succeeds, as Redis does since 7.2; PUBSUB CHANNELS and
 // NUMSUB show what the user may receive; CLIENT LIST shows no descriptors and no sizes of buffers that do not
 // exist here. A NUL byte does not end a request line.
 package resp

@@ -27,6 +27,7 @@ type sent struct {
 // later leaves a hole for the reply.
 func (r *Request) later(h hole) {
 	r.want--
+	r.proto.pending.Add(1)
 	h.at = len(r.out)
 	r.holes = append(r.holes, h)
 }
@@ -47,6 +48,7 @@ func (r *Request) fill() {
 	}
 	r.out = append(r.out, old[from:]...)
 	r.spare = old
+	r.proto.pending.Add(-int64(len(r.holes)))
 	clear(r.holes)
 	r.holes = r.holes[:0]
 }

@@ -34,6 +34,7 @@ type Protocol struct {
 	requests sync.Pool // of *Request
 	count    counters
 	latency  latency
+	pending  atomic.Int64 // holes in replies
 	long     atomic.Int64 // bytes of long replies, see longReplies
 }
 
@@ -85,6 +86,9 @@ type Stats struct {
 	// waits for those before it in a pipeline; it does not include the wait for a free worker or on the network.
 	Latency []Bucket
 	Time    time.Duration // the sum of all these times
+
+	Waiting int // clients that wait in XREAD or XREADGROUP, now
+	Pending int // events that were published or added, and wait for the disk, now
 }
 
 // Stats returns the counters.
@@ -94,6 +98,10 @@ func (p *Protocol) Stats() Stats {
 		Unknown: p.count.unknown.Load(), Denied: p.count.denied.Load(),
 	}
 	s.Latency, s.Time = p.latency.read()
+	s.Pending = int(p.pending.Load())
+	if p.streams != nil {
+		s.Waiting = p.streams.Waiting()
+	}
 	return s
 }
 

@@ -63,6 +63,9 @@ func (s *Set) Watch(names [][]byte) (*Watch, error) {
 	return w, nil
 }
 
+// Waiting returns how many watches there are.
+func (s *Set) Waiting() int { return int(s.blocked.Load()) }
+
 // Close ends the watch.
 func (w *Watch) Close() {
 	for _, k := range w.keys {
