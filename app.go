@@ -208,14 +208,15 @@ func (a *App) serve(ctx context.Context, doors *task.Scope, s *socket, broken ch
 	return err
 }
 
-// drain ends what Run has started: the engine first, then the consumers, which finish what they are at, and the HTTP door last, so that
-// the drain can be watched through it.
+// drain ends what Run has started: subscriptions over HTTP, which would not end by themselves, then the engine, then the consumers, which
+// finish what they are at, and the HTTP door last, so that the drain can be watched through it.
 func (a *App) drain(doors *task.Scope) error {
 	a.draining.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), max(0, a.opts.DrainTimeout))
 	defer cancel()
 	start := time.Now()
 	a.opts.Logger.Info("draining", "connections", a.Connections(), "timeout", max(0, a.opts.DrainTimeout))
+	a.door.Drain()
 	err := errors.Join(a.engine.Shutdown(ctx), a.handlers.stop(), a.door.Shutdown(ctx), doors.Wait(), a.auth.Close())
 	a.bus.Wait()
 	err = errors.Join(err, a.durable.close())

@@ -248,6 +248,43 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// A drain ends the subscriptions of browsers at once, while the engine still waits for a request, and tells them.
+func TestDrainEndsSubscribers(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	o := quiet()
+	o.Commands = []resp.Command{{Name: "WAITFOR", Arity: 1, Run: func(context.Context, *resp.Request) error {
+		close(entered)
+		<-release
+		return nil
+	}}}
+	app := spate.New(o)
+	redis, web := listen(t, app, "resp://127.0.0.1:0"), listen(t, app, "http://127.0.0.1:0")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- app.Run(ctx) }()
+	subscriber, busy := dial(t, web), dial(t, redis)
+	if got := ask(t, subscriber, "GET /v1/subscribe?filter=a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"); got != "HTTP/1.1 200 OK" {
+		t.Fatal(got)
+	}
+	if _, err := io.WriteString(busy, "WAITFOR\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	cancel()
+	rest, err := io.ReadAll(subscriber) // the end comes though a request is under way
+	if err != nil || !strings.Contains(string(rest), ": closed: the server is shutting down\n") {
+		t.Errorf("the subscriber was told %q, %v", rest, err)
+	}
+	close(release)
+	start := time.Now()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(start); took > spate.DefaultDrainTimeout/2 {
+		t.Errorf("Run took another %v to return", took)
+	}
+}
+
 func TestDrainTimeout(t *testing.T) {
 	entered := make(chan struct{})
 	o := quiet()

@@ -32,10 +32,11 @@
 // # Shutdown
 //
 // Run blocks until its context ends. Then nothing more is accepted, /readyz turns
-// to 503, every connection answers the requests that it has received, what waits
-// to be sent is delivered, and all is closed: within Options.DrainTimeout, after
-// which the rest is cut off and Run returns an error that says what. The HTTP
-// listeners close last, so that a drain can be watched.
+// to 503, subscriptions over HTTP end with a last comment, every connection
+// answers the requests that it has received, what waits to be sent is delivered,
+// and all is closed: within Options.DrainTimeout, after which the rest is cut off
+// and Run returns an error that says what. The HTTP listeners close last, so that
+// a drain can be watched.
 //
 // # Not promised
 //
