@@ -6,7 +6,7 @@
 //		Setup: shop.Handlers, // func(*spate.App) error
 //	})
 //	n.Publish("orders/17", `{"item":"book"}`)
-//	got := n.WaitFor("invoices/#", 1)
+//	got := spatetest.WaitForValues(n, shop.Invoices, 1)
 //
 // A node is a whole [spate.App] on a store in memory. It runs until the test ends, and is then drained: handlers finish what they are at, and a
 // drain that fails is an error of the test. Nothing is left behind that goleak would find.

@@ -2,66 +2,94 @@ package spatetest_test
 
 import (
 	"context"
-	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 
 	"github.com/spate-io/spate"
-	"github.com/spate-io/spate/consumer"
-	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/spatetest"
 	"github.com/spate-io/spate/stream"
 )
 
-// shop is what a user wants to test: an application that writes an invoice for each order, with numbers that have no gap.
-func shop(app *spate.App) error {
-	return app.Consumers().Handle(consumer.Config{Name: "invoices", Stream: "orders"}, func(ctx context.Context, d *consumer.Delivery) error {
-		last, err := d.Get(ctx, "number")
+// What a user wants to test: an application that writes an invoice for each order, with numbers that have no gap.
+type (
+	order   struct{ Customer, Item string }
+	invoice struct {
+		Customer, Item string
+		Number         int
+	}
+)
+
+var (
+	orders   = bus.NewTopic("orders/+", bus.Key(func(o order) string { return o.Customer }))
+	invoices = bus.NewTopic("invoices/+", bus.Key(func(i invoice) string { return i.Customer }))
+	number   = bus.NewState[int]("number")
+)
+
+func newShop(o spate.Options) *spate.App {
+	o.Streams = []stream.Config{{Name: "orders", Subjects: []string{"orders/+"}}, {Name: "invoices", Subjects: []string{"invoices/+"}}}
+	app := spate.New(o)
+	bus.Handle(app, orders, "bill", func(ctx context.Context, o order) error {
+		last, err := number.Get(ctx)
 		if err != nil {
 			return err
 		}
-		var number int
-		_, _ = fmt.Sscan(string(last), &number) // nothing is there at first
-		number++
-		if err := d.Put("number", fmt.Append(nil, number)); err != nil {
+		if err := number.Set(ctx, last+1); err != nil {
 			return err
 		}
-		return d.Publish(&event.Event{Subject: "invoices/" + d.Event.Subject[len("orders/"):], Data: fmt.Appendf(nil, "%d: %s", number, d.Event.Data)})
+		return bus.Publish(ctx, invoices, invoice{o.Customer, o.Item, last + 1})
 	})
+	return app
 }
 
-var shopStreams = []stream.Config{
-	{Name: "orders", Subjects: []string{"orders/#"}},
-	{Name: "invoices", Subjects: []string{"invoices/#"}},
+// buy publishes an order and waits until it is stored.
+func buy(t *testing.T, n *spatetest.Node, item string) {
+	t.Helper()
+	e, err := orders.Event(t.Context(), order{"anna", item})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.PublishEvent(e)
 }
 
 // A node in one line, something happens, something comes of it.
 func TestShop(t *testing.T) {
-	n := spatetest.New(t, spatetest.Options{App: spate.Options{Streams: shopStreams}, Setup: shop})
-	n.Publish("orders/anna", "a book")
-	n.Publish("orders/anna", "a lamp")
-	for i, e := range n.WaitFor("invoices/anna", 2) {
-		if want := []string{"1: a book", "2: a lamp"}[i]; string(e.Data) != want {
-			t.Errorf("invoice %q, want %q", e.Data, want)
-		}
+	n := spatetest.New(t, spatetest.Options{Make: newShop})
+	buy(t, n, "book")
+	buy(t, n, "lamp")
+	want := []invoice{{"anna", "book", 1}, {"anna", "lamp", 2}}
+	if got := spatetest.WaitForValues(n, invoices, 2); !slices.Equal(got, want) {
+		t.Errorf("invoices %v, want %v", got, want)
 	}
 }
 
-// The numbers have no gap wherever the process is killed. Under synctest all waiting costs no time.
+// The numbers have no gap when the process is killed at the worst moments. Under synctest all waiting costs no time.
 func TestShopSurvives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := spatetest.New(t, spatetest.Options{App: spate.Options{Streams: shopStreams}, Setup: shop})
-		n.Publish("orders/anna", "a book")
+		n := spatetest.New(t, spatetest.Options{Make: newShop})
+		buy(t, n, "book")
 		n.CrashBefore(n.Appends("invoices/#")) // the invoice is written, and not stored
-		n.Publish("orders/anna", "a lamp")
+		buy(t, n, "lamp")
 		n.Settle()
 		n.CrashAfter(n.Appends("invoices/#")) // it is stored, and nobody knows
-		n.Publish("orders/anna", "a bed")
+		buy(t, n, "bed")
 		n.Settle()
-		for i, e := range n.Stored("invoices") {
-			if want := []string{"1: a book", "2: a lamp", "3: a bed"}[i]; string(e.Data) != want {
-				t.Errorf("invoice %q, want %q", e.Data, want)
-			}
+		want := []invoice{{"anna", "book", 1}, {"anna", "lamp", 2}, {"anna", "bed", 3}}
+		if got := spatetest.Values(n, invoices); !slices.Equal(got, want) {
+			t.Errorf("invoices %v, want %v", got, want)
+		}
+	})
+}
+
+// Or wherever it is killed.
+func TestShopSurvivesEverything(t *testing.T) {
+	spatetest.CrashEverywhere(t, func(*testing.T) spatetest.Options { return spatetest.Options{Make: newShop} }, func(t *testing.T, n *spatetest.Node) {
+		buy(t, n, "book")
+		buy(t, n, "lamp")
+		n.Settle()
+		if got := spatetest.Values(n, invoices); !slices.Equal(got, []invoice{{"anna", "book", 1}, {"anna", "lamp", 2}}) {
+			t.Errorf("invoices %v", got)
 		}
 	})
 }

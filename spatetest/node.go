@@ -81,8 +81,9 @@ func (n *Node) await(l *life) {
 		if err == nil {
 			return
 		}
-		if waited := pause(ctx, changed); waited != nil {
-			n.t.Fatalf("waiting for the node to run: %v", errors.Join(waited, err))
+		_, dead := n.alive(ctx)
+		if waited := pause(ctx, changed); waited != nil || dead != nil {
+			n.t.Fatalf("waiting for the node to run: %v", errors.Join(dead, waited, err))
 		}
 	}
 }
@@ -91,7 +92,7 @@ func (n *Node) await(l *life) {
 func (n *Node) begin(s *memstore.Store) (*life, error) {
 	o := n.opts.App
 	o.Store = s
-	l := &life{app: spate.New(o), store: s, over: make(chan error, 1), crashed: make(chan struct{}), next: make(chan struct{})}
+	l := &life{app: n.opts.Make(o), store: s, over: make(chan error, 1), crashed: make(chan struct{}), next: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
 	err := n.prepare(l.app)

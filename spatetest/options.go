@@ -17,6 +17,9 @@ type Options struct {
 	// the test unless there is a Logger. The default of DrainTimeout is one second here, and that of Driver is [engine.Net].
 	App spate.Options
 
+	// Make makes the App of each life of the options that it is given, which are App with a store. Give it the function that makes yours. Default [spate.New].
+	Make func(spate.Options) *spate.App
+
 	// Setup adds handlers and whatever else an App needs before it runs. It is called at the beginning of each life, for later ones
 	// from another goroutine than that of the test. Default: nothing is added.
 	Setup func(*spate.App) error
@@ -45,6 +48,9 @@ const (
 )
 
 func (o Options) withDefaults(t testing.TB) Options {
+	if o.Make == nil {
+		o.Make = spate.New
+	}
 	if o.Setup == nil {
 		o.Setup = func(*spate.App) error { return nil }
 	}
