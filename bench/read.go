@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -13,7 +17,10 @@ type readRun struct {
 }
 
 // A readBack is what one round of reading gave: after a start with nothing cached, and again.
-type readBack struct{ cold, warm worked }
+type readBack struct {
+	cold, warm  worked
+	bare, bytes float64 // how fast the same files are read by nobody in particular, in bytes per second, and how large they are
+}
 
 func runRead(ctx context.Context, args []string) error {
 	var r readRun
@@ -49,6 +56,10 @@ func (r *readRun) work(ctx context.Context, what, dir, profile string) (worked, 
 // measure reads twice, each time in a process of its own.
 func (r *readRun) measure(ctx context.Context, dir string, round int) (m readBack, err error) {
 	_ = forget() // whether that works is known
+	if m.bytes, m.bare, err = readFiles(dir); err != nil {
+		return m, err
+	}
+	_ = forget()
 	if m.cold, err = r.work(ctx, "read", dir, fmt.Sprintf("read-cold-%d", round)); err != nil {
 		return m, err
 	}
@@ -57,12 +68,35 @@ func (r *readRun) measure(ctx context.Context, dir string, round int) (m readBac
 	return m, err
 }
 
+// readFiles reads every file of a directory, and returns how many bytes that were and how many a second.
+func readFiles(dir string) (bytes, rate float64, err error) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, 0, err
+	}
+	began, buffer := time.Now(), make([]byte, 1<<20)
+	for _, entry := range files {
+		file, err := os.Open(filepath.Join(dir, entry.Name()))
+		if err != nil {
+			return 0, 0, err
+		}
+		n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{file}, buffer)
+		if err := errors.Join(err, file.Close()); err != nil {
+			return 0, 0, err
+		}
+		bytes += float64(n)
+	}
+	return bytes, bytes / time.Since(began).Seconds(), nil
+}
+
 func (r *readRun) print(all []readBack, why error) {
 	cold := "nothing in the page cache"
 	if why != nil {
 		cold = fmt.Sprintf("the page cache could not be emptied: %v", why)
 	}
-	fmt.Printf("\nreading %d events of %d B from %d partitions with one reader: medians of %d rounds\n\n", r.events, r.size, r.partitions, r.rounds)
+	fmt.Printf("\nreading %d events of %d B from %d partitions with one reader: medians of %d rounds\n", r.events, r.size, r.partitions, r.rounds)
+	fmt.Printf("the files have %s; reading them one after the other, with the same in the cache as in the first row, gave %s/s\n\n",
+		megabytes(median(column(all, func(m readBack) float64 { return m.bytes }))), megabytes(median(column(all, func(m readBack) float64 { return m.bare }))))
 	var t table
 	t.add("what is cached", "events/s", "CPU per event", "CPUs of others")
 	for _, row := range []struct {
