@@ -27,6 +27,14 @@ func (f Flags) names() (names []string) {
 
 // categories are Redis's ACL categories, which follow from flags and group.
 func (c *command) categories() (names []string) {
+	for _, n := range []struct {
+		flag Flags
+		name string
+	}{{keyed, "@keyspace"}, {write, "@write"}, {readOnly, "@read"}, {streamed, "@stream"}} {
+		if c.Flags&n.flag != 0 {
+			names = append(names, n.name)
+		}
+	}
 	if c.Flags&PubSub != 0 {
 		names = append(names, "@pubsub")
 	}
@@ -44,7 +52,23 @@ func (c *command) categories() (names []string) {
 	if c.Group == groupConnection {
 		names = append(names, "@connection")
 	}
+	if c.Flags&Blocking != 0 && c.Flags&streamed != 0 {
+		names = append(names, "@blocking")
+	}
 	return names
+}
+
+// keys returns which arguments are keys: the first, the last (from the end, if it is negative), and the distance.
+func (c *command) keys() (first, last, step int64) {
+	switch {
+	case c.Flags&(streamed|keyed) == 0, c.Flags&(write|readOnly) == 0, c.Flags&movable != 0:
+		return 0, 0, 0
+	case c.full != c.name:
+		return 2, 2, 1 // of a subcommand
+	case c.Flags&keyed != 0 && c.Arity < 0:
+		return 1, -1, 1
+	}
+	return 1, 1, 1
 }
 
 // named returns the command of a name as COMMAND takes it, unless it is hidden: "client|list" for a subcommand.
@@ -105,15 +129,16 @@ func (r *Request) describeAll(list []*command) {
 }
 
 // describe replies with the ten parts of a command: name, arity, flags, first and last key and step, categories, tips,
-// key specifications, subcommands. Commands here have no keys.
+// key specifications, which we leave out, subcommands.
 func (r *Request) describe(c *command) {
 	r.Array(10)
 	r.BulkString(c.full)
 	r.Integer(int64(c.Arity))
 	r.simples(c.Flags.names())
-	r.Integer(0)
-	r.Integer(0)
-	r.Integer(0)
+	first, last, step := c.keys()
+	r.Integer(first)
+	r.Integer(last)
+	r.Integer(step)
 	r.simples(c.categories())
 	r.Set(0)
 	r.Set(0)

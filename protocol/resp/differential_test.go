@@ -284,7 +284,7 @@ func TestDifferentialRandom(t *testing.T) {
 			compare(t, fmt.Sprintf("Spate, seed %d, round %d,", *seed, round), quoted(ours.play(t, sc)), sc, quoted(live.play(t, sc)))
 		}
 		ours = serveUnix(t, driver, durable(t)).side()
-		for round := range uint64(60) {
+		for round := range uint64(15) {
 			sc := randomStreamScript(rand.New(rand.NewPCG(*seed, round)))
 			compare(t, fmt.Sprintf("Spate, streams, seed %d, round %d,", *seed, round), quoted(ours.play(t, sc)), sc, quoted(live.play(t, sc)))
 		}

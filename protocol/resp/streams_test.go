@@ -284,3 +284,20 @@ func TestOneModel(t *testing.T) {
 		}
 	}
 }
+
+// TestStreamCommandInfo is what client libraries ask to find the keys of a request.
+func TestStreamCommandInfo(t *testing.T) {
+	s := serve(t, "", durable(t), engine.Limits{})
+	c := s.dial()
+	for name, want := range map[string]string{
+		"xadd":          "*10\r\n$4\r\nxadd\r\n:-5\r\n*3\r\n+write\r\n+denyoom\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*3\r\n+@write\r\n+@stream\r\n+@fast\r\n",
+		"xread":         "*10\r\n$5\r\nxread\r\n:-4\r\n*3\r\n+readonly\r\n+blocking\r\n+movablekeys\r\n:0\r\n:0\r\n:0\r\n*4\r\n+@read\r\n+@stream\r\n+@slow\r\n+@blocking\r\n",
+		"xgroup|create": "*10\r\n$13\r\nxgroup|create\r\n:-5\r\n*2\r\n+write\r\n+denyoom\r\n:2\r\n:2\r\n:1\r\n*3\r\n+@write\r\n+@stream\r\n+@slow\r\n",
+		"del":           "*10\r\n$3\r\ndel\r\n:-2\r\n*1\r\n+write\r\n:1\r\n:-1\r\n:1\r\n*3\r\n+@keyspace\r\n+@write\r\n+@slow\r\n",
+		"exists":        "*10\r\n$6\r\nexists\r\n:-2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:-1\r\n:1\r\n*3\r\n+@keyspace\r\n+@read\r\n+@fast\r\n",
+	} {
+		if got := c.ask("COMMAND INFO " + name); !strings.HasPrefix(got, "*1\r\n"+want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
