@@ -17,7 +17,7 @@ func (c *Conn) report(why *CloseError) {
 	if !c.eng.log.Enabled(c.eng.ctx, level) {
 		return
 	}
-	if level == slog.LevelInfo && !c.eng.closings.allow(time.Now()) {
+	if level == slog.LevelInfo && !c.eng.closings.Allow(time.Now()) {
 		return
 	}
 	args := []any{
@@ -48,21 +48,22 @@ func (e *Engine) reportLeftOut() {
 }
 
 func (e *Engine) sayLeftOut() {
-	if n := e.closings.take(); n > 0 {
+	if n := e.closings.Take(); n > 0 {
 		e.log.Info("connections closed without a line of their own: too many at a time", "count", n)
 	}
 }
 
-// lineLimit is a token bucket for lines of the log: closeBurst at once, and
-// another each closeEvery.
-type lineLimit struct {
+// A LineLimit is a token bucket for lines of the log about connections that ended:
+// 100 at once, and another each 100 ms. The zero value is full. Its methods may be
+// called from any goroutine.
+type LineLimit struct {
 	mu      sync.Mutex
 	full    time.Time // when the bucket is full again
-	leftOut uint64    // lines that were not allowed since take was called
+	leftOut uint64    // lines that were not allowed since Take was called
 }
 
-// allow tells whether a line may be written, and counts it otherwise.
-func (l *lineLimit) allow(now time.Time) bool {
+// Allow tells whether a line may be written, and counts it otherwise.
+func (l *LineLimit) Allow(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.full.Before(now) {
@@ -76,8 +77,8 @@ func (l *lineLimit) allow(now time.Time) bool {
 	return true
 }
 
-// take returns how many lines were not allowed, and forgets them.
-func (l *lineLimit) take() (n uint64) {
+// Take returns how many lines were not allowed, and forgets them.
+func (l *LineLimit) Take() (n uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, l.leftOut = l.leftOut, 0

@@ -41,7 +41,7 @@ type Engine struct {
 	wheel      wheel
 	table      table
 	stats      counters
-	closings   lineLimit // of the log
+	closings   LineLimit // of the log
 	buffers    buffers
 	outputs    sync.Pool
 	buffered   atomic.Int64

@@ -328,7 +328,7 @@ func TestBuffers(t *testing.T) {
 
 // Lines come a hundred at once and then ten a second, however long nobody asked.
 func TestLineLimit(t *testing.T) {
-	var l lineLimit
+	var l LineLimit
 	now := time.Now()
 	for _, step := range []struct {
 		after time.Duration
@@ -340,18 +340,18 @@ func TestLineLimit(t *testing.T) {
 		now = now.Add(step.after)
 		got := 0
 		for range step.asked {
-			if l.allow(now) {
+			if l.Allow(now) {
 				got++
 			}
 		}
 		if got != step.want {
 			t.Errorf("after another %v: %d of %d lines allowed, want %d", step.after, got, step.asked, step.want)
 		}
-		if left := l.take(); left != uint64(step.asked-step.want) {
+		if left := l.Take(); left != uint64(step.asked-step.want) {
 			t.Errorf("after another %v: %d lines counted as left out, want %d", step.after, left, step.asked-step.want)
 		}
 	}
-	if n := l.take(); n != 0 {
+	if n := l.Take(); n != 0 {
 		t.Errorf("%d lines were counted twice", n)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -286,27 +285,6 @@ func (c *conn) rawClose() error {
 		return c.tls.NetConn().Close()
 	}
 	return c.Conn.Close()
-}
-
-func (c *conn) report(why engine.Reason, cause error) {
-	level := slog.LevelInfo
-	switch why {
-	case engine.ReasonPeer, engine.ReasonReset, engine.ReasonQuit, engine.ReasonIdleTimeout, engine.ReasonShutdown:
-		level = slog.LevelDebug
-	}
-	log := c.lst.door.opts.Logger
-	if !log.Enabled(context.Background(), level) {
-		return
-	}
-	attrs := []slog.Attr{
-		slog.String("reason", why.String()), slog.Uint64("conn", c.id), slog.String("listener", c.lst.name),
-		slog.String("remote", c.remoteString()), slog.Duration("age", time.Since(c.opened).Round(time.Millisecond)),
-		slog.Uint64("bytes_in", c.in.Load()), slog.Uint64("bytes_out", c.out.Load()),
-	}
-	if cause != nil {
-		attrs = append(attrs, slog.String("error", cause.Error()))
-	}
-	log.LogAttrs(context.Background(), level, "connection closed", attrs...)
 }
 
 func (c *conn) remoteString() string {

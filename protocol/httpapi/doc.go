@@ -100,7 +100,8 @@
 // they are announced, and all of them together no more than Limits.Buffered;
 // nothing that is compressed is taken. Subscriptions are limited in total and per
 // address. A connection that ends is counted by the same reasons as those of the
-// engine, and logged unless that is routine. A panic ends one request's connection. See [Limits].
+// engine, and logged unless that is routine: 100 at once and then 10 a second, and a
+// line for how many more there were. A panic ends one request's connection. See [Limits].
 //
 // # Blocking and order
 //

@@ -88,7 +88,9 @@ type Door struct {
 	cross  *http.CrossOriginProtection
 	heavy  chan struct{} // a token for each heavy request under way
 	meter  *meter
-	nextID atomic.Uint64
+
+	closings closings // of the log
+	nextID   atomic.Uint64
 
 	buffered atomic.Int64    // bytes of bodies
 	draining context.Context // ends when subscriptions must
@@ -121,6 +123,7 @@ func New(o Options) (*Door, error) {
 
 		subscribed: make(map[addressKey]int),
 	}
+	d.closings.log = d.opts.Logger
 	d.draining, d.drain = context.WithCancel(context.Background())
 	if p := checkOrigins(o.Origins); p != nil {
 		return nil, p
@@ -203,6 +206,7 @@ func (d *Door) Shutdown(ctx context.Context) error {
 		c.closeIdle()
 	}
 	d.mu.Unlock()
+	defer d.closings.stop()
 	err := d.server.Shutdown(ctx)
 	if err == nil {
 		return nil

@@ -118,6 +118,8 @@ const (
 	firstBody = 512
 	// reconnectAfter is how long a client of server-sent events waits before it connects again.
 	reconnectAfter = 2 * time.Second
+	// leftOutAfter is how long a closing that had no line in the log waits to be counted in one.
+	leftOutAfter = time.Second
 )
 
 func (l Limits) withDefaults() Limits {
