@@ -65,15 +65,14 @@ func (n *Node) Crash() {
 	n.recovered()
 }
 
-func (n *Node) recovered() *life {
+// recovered returns when the node lives.
+func (n *Node) recovered() {
 	n.t.Helper()
 	ctx, cancel := n.patient()
 	defer cancel()
-	l, err := n.alive(ctx)
-	if err != nil {
+	if _, err := n.alive(ctx); err != nil {
 		n.t.Fatalf("after a crash: %v", err)
 	}
-	return l
 }
 
 // CrashBefore crashes the node just before the next commit for which match returns true; nil is any commit. Nothing of the batch is kept.

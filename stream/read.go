@@ -63,7 +63,7 @@ func ParseFrom(text string, now time.Time) (From, error) {
 
 // Locate returns the offset in a partition where from begins.
 func (l *Log) Locate(ctx context.Context, p store.Partition, from From) (uint64, error) {
-	if _, err := l.partition(p); err != nil {
+	if err := l.partition(p); err != nil {
 		return 0, err
 	}
 	switch from.kind {

@@ -100,20 +100,20 @@ func (l *Log) skip(ctx context.Context, at store.Position, events, bytes int64, 
 
 // Trim removes the records of a stream before an offset of one partition.
 func (l *Log) Trim(ctx context.Context, at store.Position) error {
-	if _, err := l.partition(at.Partition); err != nil {
+	if err := l.partition(at.Partition); err != nil {
 		return err
 	}
 	return store.Commit(ctx, l.store, &store.Batch{Trims: []store.Position{at}})
 }
 
 // partition checks that there is such a partition.
-func (l *Log) partition(p store.Partition) (*Stream, error) {
+func (l *Log) partition(p store.Partition) error {
 	s, err := l.Get(p.Stream)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if p.Number < 0 || p.Number >= s.config.Partitions {
-		return nil, fmt.Errorf("%w: %q has partitions 0 to %d, not %d", ErrNotFound, p.Stream, s.config.Partitions-1, p.Number)
+		return fmt.Errorf("%w: %q has partitions 0 to %d, not %d", ErrNotFound, p.Stream, s.config.Partitions-1, p.Number)
 	}
-	return s, nil
+	return nil
 }

@@ -99,7 +99,7 @@ func backup(cmd *cobra.Command, path string, from func(context.Context, io.Write
 	if err != nil {
 		return fmt.Errorf("cannot write the backup: %w", err)
 	}
-	defer os.Remove(f.Name()) // there is none once it has got its name
+	defer func() { _ = os.Remove(f.Name()) }() // there is none once it has got its name
 	defer f.Close()
 	status := newStatus(cmd.ErrOrStderr())
 	n, err := writeBackup(ctx, f, from, status)

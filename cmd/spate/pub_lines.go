@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -128,11 +129,11 @@ func (l *lineReader) line() ([]byte, error) {
 		switch {
 		case len(line) > maxLineBytes:
 			return nil, fmt.Errorf("line %d has more than %d bytes: publish it without --lines", l.n+1, maxLineBytes)
-		case err == bufio.ErrBufferFull:
+		case errors.Is(err, bufio.ErrBufferFull):
 			continue
-		case err == io.EOF && len(line) == 0:
+		case errors.Is(err, io.EOF) && len(line) == 0:
 			return nil, nil
-		case err != nil && err != io.EOF:
+		case err != nil && !errors.Is(err, io.EOF):
 			return nil, fmt.Errorf("reading standard input: %w", err)
 		}
 		l.n++

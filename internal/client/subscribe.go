@@ -71,7 +71,7 @@ func pauseFor(n int) time.Duration {
 	if n < 8 {
 		wait = min(firstPause<<(n-1), maxPause)
 	}
-	return wait - rand.N(wait/2)
+	return wait - rand.N(wait/2) //nolint:gosec // a pause is no secret
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {
@@ -143,7 +143,7 @@ func (f *following) read(body io.Reader, alive func()) error {
 	for {
 		line, err := readLine(lines)
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = errors.New("the server closed it")
 			}
 			return err
@@ -169,7 +169,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 		if len(line) > maxLine {
 			return nil, fmt.Errorf("the server sent a line of more than %d bytes", maxLine)
 		}
-		if err == bufio.ErrBufferFull {
+		if errors.Is(err, bufio.ErrBufferFull) {
 			continue
 		}
 		return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r")), err

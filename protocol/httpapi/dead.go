@@ -112,7 +112,7 @@ func (d *Door) someDead(c *call, done string, some func(Consumers, context.Conte
 	if err := d.decode(c, &body); err != nil {
 		return err
 	}
-	n := 0
+	var n int
 	switch {
 	case len(body.IDs) > 0 && body.Consumer == "" && !body.All:
 		n, err = some(set, c.r.Context(), body.IDs...)

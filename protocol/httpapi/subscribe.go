@@ -110,7 +110,7 @@ func (s *subscription) run(raw bool, send func(context.Context) error) error {
 	if s.r.Context().Err() != nil {
 		return nil // the client has gone
 	}
-	if context.Cause(ctx) == errDrained {
+	if errors.Is(context.Cause(ctx), errDrained) {
 		err = errDrained
 	}
 	s.farewell(err)

@@ -15,14 +15,14 @@ type pebbleLogger struct{ s *Store }
 // Infof implements pebble.Logger.
 func (l pebbleLogger) Infof(format string, args ...any) {
 	if logger := l.s.options.Logger; logger.Enabled(context.Background(), -8) {
-		logger.Debug("pebble: " + fmt.Sprintf(format, args...))
+		logger.Debug("Pebble says something", "text", fmt.Sprintf(format, args...))
 	}
 }
 
 // Errorf implements pebble.Logger.
 func (l pebbleLogger) Errorf(format string, args ...any) {
 	if !l.s.hasFailed() {
-		l.s.options.Logger.Warn("pebble: " + fmt.Sprintf(format, args...))
+		l.s.options.Logger.Warn("Pebble reports an error", "error", fmt.Sprintf(format, args...))
 	}
 }
 

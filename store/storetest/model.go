@@ -24,7 +24,7 @@ const SeedVariable = "SPATE_MODEL_SEED"
 // trusted (memstore), is given the clock of the harness. A failure is reported with its seed and with as few of the steps as still fail.
 func RunModel(t *testing.T, open func(t *testing.T) Harness, model func(clock func() time.Time) store.Store, steps int) {
 	t.Helper()
-	seed := rand.Uint64()
+	seed := rand.Uint64() //nolint:gosec // it must vary, and is printed
 	if s := os.Getenv(SeedVariable); s != "" {
 		var err error
 		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
@@ -127,7 +127,7 @@ func (p *pair) restart(how restart) (err error) {
 
 // commit submits the batches of a step to both, without waiting between them, and compares the answers.
 func (p *pair) commit(drafts []draft) error {
-	real, realErrs, err := submitAll(p.ctx, p.real, drafts)
+	tested, testedErrs, err := submitAll(p.ctx, p.real, drafts)
 	if err != nil {
 		return err
 	}
@@ -137,14 +137,14 @@ func (p *pair) commit(drafts []draft) error {
 	}
 	for i := range drafts {
 		p.relaxed = p.relaxed || drafts[i].Durability != store.Fsync
-		if got, want := realErrs[i], modelErrs[i]; (got == nil) != (want == nil) || got != nil && !errors.Is(got, store.ErrConflict) {
-			return fmt.Errorf("batch %d: the answer is %v, the model's is %v", i, got, want)
+		if got, want := testedErrs[i], modelErrs[i]; (got == nil) != (want == nil) || got != nil && !errors.Is(got, store.ErrConflict) {
+			return fmt.Errorf("batch %d: the answer is %v, the model's is %v", i, got, want) //nolint:errorlint // either may be nil
 		}
-		if realErrs[i] != nil {
+		if testedErrs[i] != nil {
 			continue
 		}
 		for j := range drafts[i].Appends {
-			got, want := real[i].Appends[j], model[i].Appends[j]
+			got, want := tested[i].Appends[j], model[i].Appends[j]
 			if got.Offset != want.Offset || got.Duplicate != want.Duplicate || !got.Appended.Equal(want.Appended) {
 				return fmt.Errorf("batch %d, append %d: offset %d, duplicate %v, appended %v, the model says %d, %v, %v",
 					i, j, got.Offset, got.Duplicate, got.Appended, want.Offset, want.Duplicate, want.Appended)

@@ -37,8 +37,8 @@ func checkStamps(f *fixture) {
 func checkStepBack(f *fixture) {
 	p, fresh := part("a", 0), part("a", 1)
 	last := f.Clock.Now()
-	for i, step := range []time.Duration{10, -20, 5, -3600, 4000, -1, 2} {
-		f.Clock.Advance(step * time.Second)
+	for i, seconds := range []int{10, -20, 5, -3600, 4000, -1, 2} {
+		f.Clock.Advance(time.Duration(seconds) * time.Second)
 		if i%2 == 1 {
 			f.commit(&store.Batch{Trims: []store.Position{at(p, 1000)}})
 		}
