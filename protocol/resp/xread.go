@@ -339,6 +339,9 @@ func (r *Request) await(ctx context.Context, q *streamRead, watch *xstream.Watch
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
+		if !r.mayKeys(auth.ActionSubscribe, q.keys...) { // the right may have been withdrawn meanwhile
+			return nil
+		}
 		done, err := r.readOnce(ctx, q)
 		switch {
 		case errors.Is(err, xstream.ErrNoGroup):
