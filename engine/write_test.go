@@ -79,10 +79,10 @@ func TestFarewellOutlivesReadDeadlines(t *testing.T) {
 			_, _ = c.WriteThrough([]byte(strings.Repeat("x", size)))
 			return engine.Because(engine.ReasonQuit, nil)
 		}}
-		s := serve(t, driver, carrier, p, engine.Limits{Buffered: size, FirstTimeout: soon})
+		s := serve(t, driver, carrier, p, engine.Limits{Buffered: size, FirstTimeout: late})
 		cl := s.dial()
 		cl.send("get\n")
-		<-time.After(3 * soon)
+		<-time.After(2 * late)
 		if got := len(cl.rest()); got != size {
 			t.Errorf("%d of %d bytes arrived", got, size)
 		}
@@ -145,7 +145,7 @@ func TestSlowReaderIsKept(t *testing.T) {
 			}
 			return echoLine(c, line)
 		}}
-		s := serve(t, driver, carrier, p, engine.Limits{WriteTimeout: late, IdleTimeout: soon})
+		s := serve(t, driver, carrier, p, engine.Limits{WriteTimeout: late, IdleTimeout: late})
 		cl := s.dial()
 		if tc, ok := cl.raw.(*net.TCPConn); ok {
 			_ = tc.SetReadBuffer(64 << 10) // so that the kernel does not read in its place
