@@ -6,11 +6,11 @@ func streamCommands() []Command {
 	w, ro := x.with(write), x.with(readOnly)
 	list := []Command{
 		w.with(denyOOM|Fast|async).taking("key [NOMKSTREAM] [MAXLEN|MINID [=|~] threshold [LIMIT count]] *|id field value [field value ...]").
-			sub("XADD", -5, "5.0.0", "Append an entry to a stream", writes(1, runXAdd)),
-		w.taking("key MAXLEN|MINID [=|~] threshold [LIMIT count]").sub("XTRIM", -4, "5.0.0", "Remove entries from the beginning of a stream", writes(1, runXTrim)),
-		w.with(Fast).taking("key id [id ...]").sub("XDEL", -3, "5.0.0", "Remove entries from a stream", writes(1, runXDel)),
+			sub("XADD", -5, "5.0.0", "Append an entry to a stream", writes(runXAdd)),
+		w.taking("key MAXLEN|MINID [=|~] threshold [LIMIT count]").sub("XTRIM", -4, "5.0.0", "Remove entries from the beginning of a stream", writes(runXTrim)),
+		w.with(Fast).taking("key id [id ...]").sub("XDEL", -3, "5.0.0", "Remove entries from a stream", writes(runXDel)),
 		w.with(denyOOM|Fast).taking("key last-id [ENTRIESADDED entries-added] [MAXDELETEDID max-deleted-id]").
-			sub("XSETID", -3, "5.0.0", "Set the last ID of a stream", writes(1, runXSetID)),
+			sub("XSETID", -3, "5.0.0", "Set the last ID of a stream", writes(runXSetID)),
 		ro.with(Fast).taking("key").sub("XLEN", 2, "5.0.0", "Return the number of entries of a stream", reads(1, runXLen)),
 		ro.taking("key start end [COUNT count]").sub("XRANGE", -4, "5.0.0", "Return the entries of a range of IDs", reads(1, runXRange)),
 		ro.taking("key end start [COUNT count]").sub("XREVRANGE", -4, "5.0.0", "Return the entries of a range of IDs, last one first", reads(1, runXRevRange)),

@@ -57,10 +57,10 @@ func (r *Request) mayKeys(action auth.Action, keys ...[]byte) bool {
 	return true
 }
 
-// writes is the Run of a command that changes the stream at its key, and reads of one that looks at it. The place of the key is that
-// of the argument.
-func writes(place int, run func(ctx context.Context, r *Request, key []byte) error) runFunc {
-	return onKey(auth.ActionPublish, place, run)
+// writes is the Run of a command that changes the stream at its key, the first argument, and reads of one that looks at it, whose key
+// is the argument at that place.
+func writes(run func(ctx context.Context, r *Request, key []byte) error) runFunc {
+	return onKey(auth.ActionPublish, 1, run)
 }
 
 func reads(place int, run func(ctx context.Context, r *Request, key []byte) error) runFunc {
@@ -90,8 +90,8 @@ func (r *Request) needs(ctx context.Context, key []byte, missing error) error {
 }
 
 // id reads an argument as the ID of an entry.
-func (r *Request) id(i int, missing uint64) (xstream.ID, error) {
-	id, ok := xstream.ParseID(r.args[i], missing)
+func (r *Request) id(i int) (xstream.ID, error) {
+	id, ok := xstream.ParseID(r.args[i], 0)
 	if !ok {
 		return id, errStreamID
 	}
@@ -102,7 +102,7 @@ func (r *Request) id(i int, missing uint64) (xstream.ID, error) {
 func (r *Request) ids(i int) ([]xstream.ID, error) {
 	ids := make([]xstream.ID, 0, len(r.args)-i)
 	for ; i < len(r.args); i++ {
-		id, err := r.id(i, 0)
+		id, err := r.id(i)
 		if err != nil {
 			return nil, err
 		}

@@ -72,7 +72,7 @@ func (r *Request) groupPlace() (at xstream.Place, err error) {
 	if string(r.args[4]) == "$" {
 		return xstream.Place{End: true}, nil
 	}
-	at.ID, err = r.id(4, 0)
+	at.ID, err = r.id(4)
 	return at, err
 }
 
@@ -166,7 +166,8 @@ func runXPending(ctx context.Context, r *Request, key []byte) error {
 		return errSyntax
 	}
 	q := xstream.PendingRange{Group: r.args[2]}
-	at, err := 3, error(nil)
+	at := 3
+	var err error
 	if sameFold(r.args[3], "idle") {
 		if q.MinIdle, err = r.Int(4); err != nil {
 			return err
@@ -287,7 +288,7 @@ func (r *Request) claimOptions(q *xstream.Claim, i int) (err error) {
 			q.Count = number("RETRYCOUNT")
 		case more && sameFold(opt, "lastid"):
 			i++
-			q.Last, err = r.id(i, 0)
+			q.Last, err = r.id(i)
 		default:
 			err = Error(fmt.Sprintf("ERR Unrecognized XCLAIM option '%s'", cstring(opt)))
 		}

@@ -234,7 +234,7 @@ func (r *Request) parsePlace(ctx context.Context, q *streamRead, i int) (err err
 		q.fresh[i] = true
 		return nil
 	}
-	q.after[i], err = r.id(q.ids+i, 0)
+	q.after[i], err = r.id(q.ids + i)
 	return err
 }
 
@@ -244,11 +244,11 @@ func (r *Request) readOnce(ctx context.Context, q *streamRead) (done bool, err e
 	var reply []byte
 	n, left := 0, readMost
 	for i, key := range q.keys {
-		entries, any, err := r.readStream(ctx, q, i, left)
+		entries, found, err := r.readStream(ctx, q, i, left)
 		if err != nil && n == 0 {
 			return false, err
 		}
-		if !any || err != nil {
+		if !found || err != nil {
 			continue
 		}
 		n++
@@ -278,8 +278,8 @@ func (r *Request) readOnce(ctx context.Context, q *streamRead) (done bool, err e
 	return true, nil
 }
 
-// readStream reads from one of the streams. Any tells whether the reply mentions it.
-func (r *Request) readStream(ctx context.Context, q *streamRead, i, most int) (entries []xstream.Entry, any bool, err error) {
+// readStream reads from one of the streams. Found tells whether the reply mentions it.
+func (r *Request) readStream(ctx context.Context, q *streamRead, i, most int) (entries []xstream.Entry, found bool, err error) {
 	s := r.proto.streams
 	if q.group != nil {
 		entries, err = s.Deliver(ctx, q.keys[i], xstream.Delivery{

@@ -82,7 +82,7 @@ func (r *Request) strategy(o *trimOptions, byLength bool) (err error) {
 	}
 	if !byLength {
 		o.Trim.By = xstream.TrimMinID
-		o.Trim.Min, err = r.id(o.at, 0)
+		o.Trim.Min, err = r.id(o.at)
 		return err
 	}
 	o.Trim.By = xstream.TrimMaxLen
@@ -140,7 +140,7 @@ func runXDel(ctx context.Context, r *Request, key []byte) error {
 }
 
 func runXSetID(ctx context.Context, r *Request, key []byte) error {
-	id, err := r.id(2, 0)
+	id, err := r.id(2)
 	if err != nil {
 		return err
 	}
@@ -155,15 +155,15 @@ func runXSetID(ctx context.Context, r *Request, key []byte) error {
 				return Error("ERR entries_added must be positive")
 			}
 		case i+1 < len(r.args) && sameFold(r.args[i], "maxdeletedid"):
-			max, err := r.id(i+1, 0)
+			last, err := r.id(i + 1)
 			if err != nil {
 				return err
 			}
-			if id.Less(max) {
+			if id.Less(last) {
 				return Error("ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id")
 			}
-			if !max.IsZero() { // which Redis takes for none
-				deleted = &max
+			if !last.IsZero() { // which Redis takes for none
+				deleted = &last
 			}
 		default:
 			return errSyntax

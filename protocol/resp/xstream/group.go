@@ -3,6 +3,7 @@ package xstream
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -251,7 +252,7 @@ func (s *Set) DestroyGroup(ctx context.Context, name, groupName []byte) (was boo
 		k.watch.wake()
 		return c, nil
 	})
-	if err == ErrNoGroup {
+	if errors.Is(err, ErrNoGroup) {
 		err = nil
 	}
 	return was, err
