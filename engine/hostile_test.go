@@ -49,7 +49,7 @@ var hostiles = []hostile{
 		}
 	}, engine.ReasonTooLarge},
 	{"half open", "", engine.Limits{IdleTimeout: late}, func(s *server) { s.dial().ask("hello") }, engine.ReasonIdleTimeout},
-	{"connects and says nothing", "", engine.Limits{FirstTimeout: soon}, func(s *server) { s.dial() }, engine.ReasonFirstTimeout},
+	{"connects and says nothing", "", engine.Limits{FirstTimeout: late}, func(s *server) { s.dial() }, engine.ReasonFirstTimeout},
 	{"never reads what is pushed, disconnect", "", engine.Limits{Buffered: 64 << 10}, func(s *server) {
 		s.dial().ask("push disconnect")
 	}, engine.ReasonOverflow},
@@ -88,7 +88,7 @@ var hostiles = []hostile{
 			_ = raw.Close()
 		}
 	}, engine.ReasonHandshake},
-	{"a handshake a byte at a time", "tls", engine.Limits{HandshakeTimeout: soon}, func(s *server) {
+	{"a handshake a byte at a time", "tls", engine.Limits{HandshakeTimeout: late}, func(s *server) {
 		raw := s.dialRaw()
 		for _, b := range clientHello() {
 			if _, err := raw.Write([]byte{b}); err != nil {

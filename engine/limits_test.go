@@ -183,7 +183,7 @@ func TestDeadlines(t *testing.T) {
 			func(c *client) { c.send("half a li") }, engine.ReasonRequestTimeout},
 		{"a later request that never ends", engine.Limits{RequestTimeout: soon},
 			func(c *client) { c.ask("one"); c.send("half a li") }, engine.ReasonRequestTimeout},
-		{"nothing more is sent", engine.Limits{IdleTimeout: soon},
+		{"nothing more is sent", engine.Limits{IdleTimeout: late},
 			func(c *client) { c.ask("one"); c.ask("two") }, engine.ReasonIdleTimeout},
 	}
 	eachCarrier(t, func(t *testing.T, driver, carrier string) {
@@ -245,7 +245,7 @@ func TestHandshakes(t *testing.T) {
 	t.Parallel()
 	eachDriver(t, func(t *testing.T, driver string) {
 		t.Parallel()
-		s := serve(t, driver, "tls13", &lines{handle: echoLine}, engine.Limits{HandshakeTimeout: soon})
+		s := serve(t, driver, "tls13", &lines{handle: echoLine}, engine.Limits{HandshakeTimeout: late})
 		other := s.dial()
 		for _, hello := range []string{"", "\x16", "\x16\x03\x01\x40\x00", "GET / HTTP/1.1\r\n\r\n", "\x80\x2e\x01\x00\x02"} {
 			raw, err := net.Dial("tcp", s.listener.Addr().String())
