@@ -257,3 +257,7 @@ func TestClock(t *testing.T) {
 	}
 	check(t, "stored", n.Stored("s"), "s=new")
 }
+
+func position(name string, offset uint64) store.Position {
+	return store.Position{Partition: store.Partition{Stream: name}, Offset: offset}
+}
