@@ -11,11 +11,11 @@ import (
 // What a peer has written cannot steer the terminal of the one who looks at it.
 func TestSafe(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                          "",
+		"":                           "",
 		"plant/line 1 – Größe \"7\"": "plant/line 1 – Größe \"7\"",
-		"\x1b]0;title\a":            `\x1b]0;title\a`,
-		"a\nb\t\u202e\x00":          `a\nb\t\u202e\x00`,
-		"\xff\"":                    `\xff"`,
+		"\x1b]0;title\a":             `\x1b]0;title\a`,
+		"a\nb\t\u202e\x00":           `a\nb\t\u202e\x00`,
+		"\xff\"":                     `\xff"`,
 	} {
 		if got := safe(text); got != want {
 			t.Errorf("%q is shown as %q, want %q", text, got, want)
