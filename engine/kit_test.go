@@ -59,6 +59,7 @@ type lines struct {
 	opened func(c *engine.Conn)
 	closed func(c *engine.Conn, why error)
 	drain  func(c *engine.Conn)
+	served func() // after each call of Serve
 }
 
 func (p *lines) Name() string { return "lines" }
@@ -77,6 +78,9 @@ type lineSession struct{ p *lines }
 
 func (s lineSession) Serve(c *engine.Conn, in []byte) (int, error) {
 	used := 0
+	if s.p.served != nil {
+		defer s.p.served()
+	}
 	for !c.Closing() {
 		line, _, ok := bytes.Cut(in[used:], []byte("\n"))
 		if !ok {

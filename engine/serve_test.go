@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -288,3 +289,34 @@ func (greedy) Open(*engine.Conn) engine.Session { return greedy{} }
 func (greedy) Serve(_ *engine.Conn, in []byte) (int, error) { return len(in) + 1, nil }
 
 func (greedy) Close(*engine.Conn, error) {}
+
+// A read that ends inside a request does not make the next ones small: a pipeline is taken in reads of the buffer's size.
+func TestReadsStayLarge(t *testing.T) {
+	eachDriver(t, func(t *testing.T, driver string) {
+		const requests, size = 150, 1000
+		started, gate := make(chan struct{}), make(chan struct{})
+		var reads, served atomic.Int64
+		p := &lines{handle: func(c *engine.Conn, line string) error {
+			if line == "wait" {
+				close(started)
+				<-gate
+			}
+			if served.Add(1) == requests+1 {
+				return echoLine(c, "done")
+			}
+			return nil
+		}, served: func() { reads.Add(1) }}
+		s := serve(t, driver, "unix", p, engine.Limits{})
+		c := s.dial()
+		c.send("wait\n")
+		<-started
+		c.send(strings.Repeat(strings.Repeat("r", size-1)+"\n", requests))
+		close(gate)
+		if got := c.line(); got != "done" {
+			t.Errorf("got %q", got)
+		}
+		if n := reads.Load(); n > 20 {
+			t.Errorf("%d requests of %d bytes took %d reads", requests, size, n)
+		}
+	})
+}

@@ -93,15 +93,15 @@ func (c *Conn) readAndServe(scratch []byte) (again, paused bool) {
 		if c.pause() {
 			return false, true
 		}
-		buf, err := c.readBuffer(scratch)
+		buf, held, err := c.readBuffer(scratch)
 		if err != nil {
 			c.close(ReasonMemory, err)
 			return false, false
 		}
-		n, err := c.stream().read(buf)
+		n, err := c.stream().read(buf[held:])
 		if n > 0 {
 			c.bytesIn.Add(uint64(n))
-			if !c.serve(buf[:n]) {
+			if !c.serve(buf[:held+n]) {
 				return false, false
 			}
 		}
@@ -132,31 +132,29 @@ func (c *Conn) pause() bool {
 	return true
 }
 
-// readBuffer returns where to read to: the task's scratch buffer, or the room
-// behind the partial request that the connection holds.
-func (c *Conn) readBuffer(scratch []byte) ([]byte, error) {
+// readBuffer returns where to read to, behind the partial request that the connection holds: the task's scratch buffer, so that a read takes
+// as much with a small rest as without one, or the room behind a large rest.
+func (c *Conn) readBuffer(scratch []byte) (buf []byte, held int, err error) {
 	if c.in == nil {
-		return scratch, nil
+		return scratch, 0, nil
 	}
-	if len(c.in.b) == cap(c.in.b) {
-		if c.eng.crowded(bufferSize(2 * cap(c.in.b))) {
-			return nil, c.eng.crowdedError()
+	if held = len(c.in.b); held <= len(scratch)/2 {
+		copy(scratch, c.in.b)
+		return scratch, held, nil
+	}
+	if held == cap(c.in.b) {
+		if c.eng.crowded(bufferSize(2 * held)) {
+			return nil, 0, c.eng.crowdedError()
 		}
 		c.in = c.eng.grow(c.in, 1)
 	}
-	room := c.in.b[len(c.in.b):cap(c.in.b)]
-	return room, nil
+	return c.in.b[:cap(c.in.b)], held, nil
 }
 
-// serve hands the new bytes, with the partial request before them, to the
+// serve hands data, which is the partial request and the new bytes, to the
 // session, keeps what the session leaves, and sends what it wrote. It returns
 // false once the connection is closing.
-func (c *Conn) serve(fresh []byte) bool {
-	data := fresh
-	if c.in != nil {
-		c.in.b = c.in.b[:len(c.in.b)+len(fresh)]
-		data = c.in.b
-	}
+func (c *Conn) serve(data []byte) bool {
 	used, err := c.call(data)
 	if err != nil {
 		c.Flush()
@@ -207,16 +205,22 @@ func (c *Conn) keep(rest []byte, progress bool) bool {
 	if c.in == nil || progress {
 		c.setReadDeadline(limits.RequestTimeout, ReasonRequestTimeout)
 	}
-	switch {
-	case c.in == nil && c.eng.crowded(bufferSize(len(rest))):
+	if (c.in == nil || len(rest) > cap(c.in.b)) && c.eng.crowded(bufferSize(len(rest))) {
 		c.close(ReasonMemory, c.eng.crowdedError())
 		return false
+	}
+	switch {
 	case c.in == nil:
 		c.in = c.eng.lend(len(rest))
-	case !progress:
-		return true // it lies there already: a peer may send it byte by byte
+	case progress:
+		c.in.b = c.in.b[:0]
 	}
-	c.in.b = append(c.in.b[:0], rest...)
+	// Without progress the beginning lies there already, and what was read behind it too: a peer may send it byte by byte.
+	fresh := rest[len(c.in.b):]
+	if len(rest) > cap(c.in.b) {
+		c.in = c.eng.grow(c.in, len(fresh))
+	}
+	c.in.b = append(c.in.b, fresh...)
 	return true
 }
 
