@@ -94,7 +94,7 @@ func (b *Bus) Prepare(e *event.Event) error {
 }
 
 // Wait waits until all events that were stored have been delivered.
-func (b *Bus) Wait() { b.stored.running.Wait() }
+func (b *Bus) Wait() { b.stored.wait() }
 
 func (b *Bus) deliverAll(events []*event.Event) (receivers int) {
 	for _, e := range events {
@@ -107,12 +107,12 @@ func (b *Bus) deliverAll(events []*event.Event) (receivers int) {
 // delivery hands stored events to the subscriptions, one after the other in the order of their commits, outside of the
 // goroutine that commits: a subscriber that is slow must not hold up the disk.
 type delivery struct {
-	bus     *Bus
-	running sync.WaitGroup
+	bus *Bus
 
 	mu     sync.Mutex
 	queue  []stored
-	active bool
+	active bool          // run runs
+	idle   chan struct{} // closed when it no longer does; nil while nobody waits for that
 }
 
 // stored is events that were committed, or were to be.
@@ -130,7 +130,22 @@ func (d *delivery) push(s stored) {
 	d.queue = append(d.queue, s)
 	if !d.active {
 		d.active = true
-		d.running.Go(d.run)
+		go d.run()
+	}
+}
+
+// wait waits until there is nothing to deliver. A WaitGroup would not do: a commit may begin something while it is being waited for.
+func (d *delivery) wait() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for d.active {
+		if d.idle == nil {
+			d.idle = make(chan struct{})
+		}
+		idle := d.idle
+		d.mu.Unlock()
+		<-idle
+		d.mu.Lock()
 	}
 }
 
@@ -141,6 +156,10 @@ func (d *delivery) run() {
 		d.mu.Lock()
 		todo, d.queue = d.queue, empty
 		d.active = len(todo) > 0
+		if !d.active && d.idle != nil {
+			close(d.idle)
+			d.idle = nil
+		}
 		d.mu.Unlock()
 		if len(todo) == 0 {
 			return

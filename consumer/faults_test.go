@@ -240,3 +240,13 @@ func TestConfigErrors(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Consumers that cannot begin, because the disk is full, begin once they can.
+func TestBeginOnAFullDisk(t *testing.T) {
+	n := newNode(t, memstore.New(memstore.Options{}))
+	n.handle(consumer.Config{}, forward)
+	n.publish("k", "x")
+	n.store.FailNext(2, store.ErrFull)
+	n.run()
+	n.caughtUp("c")
+}

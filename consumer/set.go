@@ -138,11 +138,17 @@ func (s *Set) add(c *Consumer) (err error) {
 // Run runs the consumers until the context ends, and then waits for the handlers that are at work and for their commits. It may be called
 // once.
 func (s *Set) Run(ctx context.Context) error {
-	if err := s.reserve(ctx); err != nil {
+	again := task.Backoff{Initial: time.Second, Max: 30 * time.Second}
+	for n := 1; ; n++ {
+		err := s.reserve(ctx)
+		if err == nil {
+			break
+		}
 		if ctx.Err() != nil {
 			return nil // before it began
 		}
-		return err
+		s.opts.Logger.Error("the consumers cannot begin; it is tried again", "error", err)
+		s.pause(ctx, again.Delay(n))
 	}
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -192,12 +198,17 @@ func (c *Consumer) supervise(ctx context.Context) {
 		}
 		wait := again.Delay(n)
 		c.log.Error("a consumer stopped; it starts again from its last commit", "error", err, "after", wait)
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
+		c.set.pause(ctx, wait)
+	}
+}
+
+// pause waits for a while, or for the end of the context.
+func (s *Set) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 

@@ -103,6 +103,7 @@ var ours = tables{
 	outside: outside,
 	docs:    map[string]string{},
 	goes: map[string]allowance{
+		"bus/durable.go":       {1, "the delivery of stored events: Bus.Wait waits for it"},
 		"engine/loop_linux.go": {1, "the workers of an event loop: its `running` group waits for them when the engine ends"},
 		"task/task.go":         {1, "every task: its scope waits for it"},
 	},

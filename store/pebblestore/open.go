@@ -30,7 +30,7 @@ func Open(dir string, options Options) (*Store, error) {
 	}
 	if err := s.load(); err != nil {
 		s.queue.close()
-		return nil, fmt.Errorf("opening the store in %s: %w", dir, errors.Join(err, s.db.Close(), s.lock.Close()))
+		return nil, fmt.Errorf("opening the store in %s: %w", dir, errors.Join(formatError(err), s.db.Close(), s.lock.Close()))
 	}
 	s.start()
 	return s, nil
