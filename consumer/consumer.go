@@ -52,7 +52,7 @@ const (
 )
 
 // Skip is an error that means: the event is done with, keep nothing of what the handler wanted to store or publish.
-var Skip = errors.New("skip this event") //nolint:revive // no failure but an answer, as io.EOF is one
+var Skip = errors.New("skip this event") //nolint:revive,staticcheck // no failure but an answer, as io.EOF is one
 
 // RetryAfter returns an error that means: try again after d, however often it has been tried.
 func RetryAfter(d time.Duration) error { return &retryAfter{d} }

@@ -132,7 +132,7 @@ func (n *Node) keep(l *life) {
 		case <-l.crashed:
 			_ = l.store.Close() // answers what was still to be committed
 			l.cancel()
-			_ = <-l.over // what cannot be finished on a store that crashed is what the test is about
+			<-l.over //nolint:errcheck // what cannot be finished on a store that crashed is what the test is about
 			l = n.again(l)
 		}
 	}
