@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/store"
@@ -30,7 +31,7 @@ func openDurable(o *Options) (*durable, error) {
 	case o.Store == nil && o.Data == "":
 		return nil, nil
 	case o.Store == nil:
-		s, err := pebblestore.Open(o.Data, pebblestore.Options{Clock: o.Clock, Logger: o.Logger})
+		s, err := pebblestore.Open(filepath.Join(o.Data, "store"), pebblestore.Options{Clock: o.Clock, Logger: o.Logger})
 		if err != nil {
 			return nil, err
 		}

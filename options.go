@@ -31,7 +31,7 @@ type Options struct {
 	// Commands are request types of your own, which resp listeners serve beside
 	// the built-in ones. Default: none.
 	Commands []resp.Command
-	// Data is the directory of the embedded store, in which streams, consumers and state are kept. Default: none,
+	// Data is the directory in which the embedded store keeps streams, consumers and state, in "store" as `spate serve` does. Default: none,
 	// and then nothing can be stored, unless Store is set. Two processes cannot share one.
 	Data string
 	// Store keeps streams, consumers and state, instead of the embedded store. The App does not close it. Default: none.

@@ -2,10 +2,13 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
+	"github.com/spate-io/spate/consumer"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
@@ -45,29 +48,44 @@ func (b *Bus) Publish(ctx context.Context, e *event.Event) (receivers int, err e
 // the events, and else from the goroutine that delivers, in the order in which the events were stored. It must not
 // block.
 func (b *Bus) Submit(events []*event.Event, done func(receivers int, err error)) {
-	batch := &store.Batch{}
-	strongest := store.None
 	for _, e := range events {
-		if err := e.Validate(b.limits.Event); err != nil {
-			done(0, err)
-			return
+		err := e.Validate(b.limits.Event)
+		if err == nil && reserved(e.Subject) {
+			err = fmt.Errorf("publishing on %.80q: %w", e.Subject, ErrReserved)
 		}
-		b.stamp(e)
-		if b.streams == nil {
-			continue
-		}
-		captured, durability, err := b.streams.Add(batch, e)
 		if err != nil {
 			done(0, err)
 			return
 		}
-		if captured > 0 {
+		b.stamp(e)
+	}
+	captured, err := false, error(nil)
+	if b.streams != nil {
+		b.streams.Capture(func() { captured, err = b.store(events, done) })
+	}
+	switch {
+	case err != nil:
+		done(0, err)
+	case !captured:
+		done(b.deliverAll(events), nil)
+	}
+}
+
+// store submits what streams capture of events, and tells whether that is anything: then done is called in due course.
+func (b *Bus) store(events []*event.Event, done func(receivers int, err error)) (captured bool, err error) {
+	batch := &store.Batch{}
+	strongest := store.None
+	for _, e := range events {
+		n, durability, err := b.streams.Add(batch, e)
+		if err != nil {
+			return false, err
+		}
+		if n > 0 {
 			strongest = min(strongest, durability)
 		}
 	}
 	if len(batch.Appends) == 0 {
-		done(b.deliverAll(events), nil)
-		return
+		return false, nil
 	}
 	batch.Durability = strongest
 	b.streams.Store().Submit(batch, func(err error) {
@@ -76,6 +94,18 @@ func (b *Bus) Submit(events []*event.Event, done func(receivers int, err error))
 		}
 		b.stored.push(stored{events: events, batch: batch, done: done, err: err})
 	})
+	return true, nil
+}
+
+// ErrReserved means that a subject is the server's own: only consumers publish dead letters.
+var ErrReserved = errors.New("the subject is reserved for dead letters")
+
+func reserved(subject string) bool {
+	if subject[0] != '$' {
+		return false
+	}
+	first, _, _ := strings.Cut(subject, "/")
+	return first == consumer.DeadStream || first == consumer.RedriveStream
 }
 
 // DeliverStored delivers events that were committed by somebody else, as a step of a consumer does, to the subscriptions, soon

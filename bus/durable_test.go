@@ -195,3 +195,16 @@ func TestSlowSubscriberDoesNotHoldUpTheStore(t *testing.T) {
 	q.Close()
 	acked.Wait()
 }
+
+// Only consumers publish dead letters.
+func TestReservedSubjects(t *testing.T) {
+	b, _ := keeping(t, stream.Config{})
+	for _, subject := range []string{"$dead/x", "$redrive/x", "$dead"} {
+		if _, err := b.Publish(t.Context(), &event.Event{Subject: subject}); !errors.Is(err, bus.ErrReserved) {
+			t.Errorf("%s: got %v", subject, err)
+		}
+	}
+	if _, err := b.Publish(t.Context(), &event.Event{Subject: "$deadline"}); err != nil {
+		t.Error(err)
+	}
+}

@@ -225,8 +225,13 @@ func (s *Set) deadRecord(ctx context.Context, id string) (store.Record, error) {
 
 // Redrive gives dead letters to their consumers again. It returns how many; the first that does not exist ends it.
 func (s *Set) Redrive(ctx context.Context, ids ...string) (n int, err error) {
+	s.letters.Lock() // a letter that two redrive at the same time is handled once
+	defer s.letters.Unlock()
 	for _, id := range ids {
 		r, err := s.deadRecord(ctx, id)
+		if err == nil {
+			_, err = open(r, DeadStream+"/")
+		}
 		if err != nil {
 			return n, err
 		}
@@ -246,6 +251,8 @@ func (s *Set) Redrive(ctx context.Context, ids ...string) (n int, err error) {
 
 // Drop removes dead letters. It returns how many; the first that does not exist ends it.
 func (s *Set) Drop(ctx context.Context, ids ...string) (n int, err error) {
+	s.letters.Lock()
+	defer s.letters.Unlock()
 	for _, id := range ids {
 		r, err := s.deadRecord(ctx, id)
 		if err == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/store/memstore"
+	"github.com/spate-io/spate/stream"
 	"github.com/spate-io/spate/task"
 )
 
@@ -249,4 +250,30 @@ func TestBeginOnAFullDisk(t *testing.T) {
 	n.store.FailNext(2, store.ErrFull)
 	n.run()
 	n.caughtUp("c")
+}
+
+// A stream that is removed and made again begins at 0, and so do its consumers, whether they run or not.
+func TestStreamIsMadeAgain(t *testing.T) {
+	n := newNode(t, memstore.New(memstore.Options{}))
+	n.handle(consumer.Config{}, forward)
+	n.run()
+	n.publish("k", numbers(5)...)
+	n.caughtUp("c")
+	old, err := n.log.Get("in")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.log.Remove(t.Context(), "in"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.log.Create(t.Context(), old.Config()); err != nil {
+		t.Fatal(err)
+	}
+	n.publish("k", "a", "b")
+	waitFor(t, "the new events", func() bool {
+		return slices.Equal(n.read("out")["out/k"], append(numbers(5), "a", "b"))
+	})
+	if err := n.log.Remove(t.Context(), consumer.DeadStream); !errors.Is(err, stream.ErrConfig) {
+		t.Errorf("removing the dead letters returned %v", err)
+	}
 }

@@ -130,7 +130,10 @@ func (f *flight) load(ctx context.Context, p *partition) error {
 	at, err := s.Cursor(ctx, id)
 	if err == nil && at == store.NoCursor {
 		if at, err = p.consumer.set.opts.Log.Locate(ctx, p.at, p.consumer.from(p)); err == nil {
-			err = store.Commit(ctx, s, &store.Batch{Cursors: []store.MoveCursor{{Cursor: id, From: store.NoCursor, To: at}}})
+			err = store.Commit(ctx, s, &store.Batch{
+				Cursors: []store.MoveCursor{{Cursor: id, From: store.NoCursor, To: at}},
+				Deletes: []string{marksKey(id)}, // of a stream that was removed
+			})
 		}
 	}
 	var v store.Value

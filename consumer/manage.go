@@ -123,8 +123,12 @@ func (s *Set) Remove(ctx context.Context, name string) error {
 	}
 	return s.stopAndDo(name, func() error {
 		s.mu.Lock()
+		handled := s.all[name] != nil
 		delete(s.all, name)
 		s.mu.Unlock()
+		if handled {
+			s.opts.Logger.Warn("a consumer was removed whose handler was running: it begins anew, without state, when the process starts again", "consumer", name)
+		}
 		cursors, err := s.store().Cursors(ctx, name)
 		if err != nil {
 			return err

@@ -121,12 +121,14 @@ func (p *partition) step() (next time.Duration, over bool, err error) {
 		next = p.releaseLocked()
 	}
 	if p.err == nil && p.commit == nil {
-		if s := p.gatherLocked(); s != nil && p.err == nil {
-			p.commit = s
-			p.mu.Unlock()
-			p.submit(s)
-			p.mu.Lock()
-		}
+		p.consumer.set.opts.Log.Capture(func() {
+			if s := p.gatherLocked(); s != nil && p.err == nil {
+				p.commit = s
+				p.mu.Unlock()
+				p.submit(s)
+				p.mu.Lock()
+			}
+		})
 	}
 	if p.commit == nil && p.running == 0 && (p.err != nil || p.stopping && len(p.finished) == 0) {
 		return 0, true, p.err

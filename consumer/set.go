@@ -43,7 +43,8 @@ var (
 
 // Set is the consumers of a process. Its methods are safe for concurrent use.
 type Set struct {
-	opts Options
+	opts    Options
+	letters sync.Mutex // held while dead letters are redriven or dropped
 
 	mu      sync.Mutex
 	all     map[string]*Consumer
@@ -76,6 +77,8 @@ type Consumer struct {
 
 	mu    sync.Mutex
 	parts []*partition // while it runs
+	// interrupt has it begin anew.
+	interrupt context.CancelFunc
 }
 
 type counters struct {
@@ -91,7 +94,29 @@ func NewSet(o Options) *Set {
 		o.Clock = time.Now
 	}
 	o.Grace = orDefault(o.Grace, DefaultGrace)
-	return &Set{opts: o, all: map[string]*Consumer{}}
+	s := &Set{opts: o, all: map[string]*Consumer{}}
+	o.Log.OnRemove(s.streamRemoved)
+	return s
+}
+
+// streamRemoved has the consumers of a stream begin anew: its offsets do.
+func (s *Set) streamRemoved(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.all {
+		if c.config.Stream == name {
+			c.begin()
+		}
+	}
+}
+
+// begin has a consumer that runs begin anew from what is stored.
+func (c *Consumer) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.interrupt != nil {
+		c.interrupt()
+	}
 }
 
 func (s *Set) store() store.Store { return s.opts.Log.Store() }
@@ -192,9 +217,12 @@ func (c *Consumer) supervise(ctx context.Context) {
 		c.set.mu.Lock()
 		c.err = err
 		c.set.mu.Unlock()
-		if err == nil { // paused
+		switch {
+		case err == nil && c.isPaused():
 			<-ctx.Done()
 			return
+		case err == nil:
+			continue // its stream was removed
 		}
 		wait := again.Delay(n)
 		c.log.Error("a consumer stopped; it starts again from its last commit", "error", err, "after", wait)
@@ -221,14 +249,17 @@ func (c *Consumer) run(ctx context.Context) error {
 		c.set.mu.Unlock()
 		return err
 	}
+	if c.stream, err = c.set.opts.Log.Get(c.config.Stream); err != nil {
+		return err
+	}
 	c.pool = &pool{consumer: c}
 	parts := c.partitions()
-	c.mu.Lock()
-	c.parts = parts
-	c.mu.Unlock()
-	defer c.clear()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	c.mu.Lock()
+	c.parts, c.interrupt = parts, stop
+	c.mu.Unlock()
+	defer c.clear()
 	scope := task.Scope{Policy: task.KeepGoing}
 	for _, p := range parts {
 		scope.Go(context.WithoutCancel(ctx), fmt.Sprintf("consumer %s, %s/%d", c.config.Name, p.at.Stream, p.at.Number), func(context.Context) error {
@@ -243,8 +274,14 @@ func (c *Consumer) run(ctx context.Context) error {
 
 func (c *Consumer) clear() {
 	c.mu.Lock()
-	c.parts = nil
+	c.parts, c.interrupt = nil, nil
 	c.mu.Unlock()
+}
+
+func (c *Consumer) isPaused() bool {
+	c.set.mu.Lock()
+	defer c.set.mu.Unlock()
+	return c.paused
 }
 
 // partitions returns what the consumer reads: those of its stream, and what is redriven to it.

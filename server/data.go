@@ -11,14 +11,6 @@ import (
 // lockName is the file in the data directory that a running node holds a lock on.
 const lockName = "LOCK"
 
-// storeDir is where the store is in the data directory.
-func storeDir(data string) string {
-	if data == "" {
-		return ""
-	}
-	return filepath.Join(data, "store")
-}
-
 var errLocked = errors.New("another node is using it")
 
 // lockData makes the data directory, if one is named, and takes the lock that

@@ -33,6 +33,13 @@ func (l *Log) appendCapturing(all []*Stream, subject string) []*Stream {
 	return all
 }
 
+// Capture calls fn, which may call [Log.Add] and must submit the batch before it returns. A stream that is removed meanwhile is removed after that.
+func (l *Log) Capture(fn func()) {
+	l.gate.RLock()
+	defer l.gate.RUnlock()
+	fn()
+}
+
 // Add puts an event into a batch, once for each stream that captures it, and returns how many did and the strongest durability that
 // they ask for. The batch's own durability is left alone.
 func (l *Log) Add(b *store.Batch, e *event.Event) (captured int, d store.Durability, err error) {

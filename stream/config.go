@@ -40,6 +40,9 @@ type Config struct {
 // Duration is a time.Duration that is written as text, "1h30m".
 type Duration time.Duration
 
+// String returns the duration as it is written.
+func (d Duration) String() string { return time.Duration(d).String() }
+
 // MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 

@@ -41,9 +41,12 @@ type Log struct {
 	opts  Options
 
 	capture event.Trie[*Stream]
+	// gate is read-locked from where an event is captured to where its batch is submitted, so that nothing is appended to a stream that was removed.
+	gate sync.RWMutex
 
 	mu      sync.RWMutex // of streams, and held while one is changed
 	streams map[string]*Stream
+	removed []func(name string)
 }
 
 // Stream is one stream as it was configured. A change makes another.
@@ -198,6 +201,8 @@ func (l *Log) Update(ctx context.Context, c Config) (*Stream, error) {
 		return nil, notFound(c.Name)
 	case sameConfig(old.config, s.config):
 		return old, nil
+	case reserved(c.Name) && !slices.Equal(old.config.Subjects, s.config.Subjects):
+		return nil, fmt.Errorf("%w: the subjects of %q are the server's own; its retention can be changed", ErrConfig, c.Name)
 	case old.config.Partitions != s.config.Partitions || old.config.Key != s.config.Key:
 		return nil, fmt.Errorf("%w: %q has %d partitions by %s, which cannot be changed, since the order of each key would be lost: make another stream",
 			ErrConfig, c.Name, old.config.Partitions, old.config.Key)
@@ -238,7 +243,7 @@ func (l *Log) save(ctx context.Context, s *Stream, was uint64) error {
 	return nil
 }
 
-// Remove removes a stream and all that it holds.
+// Remove removes a stream and all that it holds, and the places of its consumers.
 func (l *Log) Remove(ctx context.Context, name string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -246,14 +251,39 @@ func (l *Log) Remove(ctx context.Context, name string) error {
 	if s == nil {
 		return notFound(name)
 	}
+	if reserved(name) {
+		return fmt.Errorf("%w: %q is the server's own: trim it, or drop its dead letters", ErrConfig, name)
+	}
 	b := &store.Batch{Deletes: []string{configKey(name)}, Drops: []string{name}}
-	if err := store.Commit(ctx, l.store, b); err != nil {
+	cursors, err := l.store.Cursors(ctx, "")
+	if err != nil {
 		return fmt.Errorf("removing the stream %q: %w", name, err)
 	}
+	for id := range cursors {
+		if id.Stream == name { // offsets begin at 0 again: a cursor of today would skip what a stream of that name holds tomorrow
+			b.Cursors = append(b.Cursors, store.MoveCursor{Cursor: id, From: store.AnyCursor, To: store.NoCursor})
+		}
+	}
 	l.leave(s)
-	l.opts.Logger.Info("stream removed", "stream", name)
+	l.gate.Lock() // those who have captured it have submitted: their batches come before this one
+	l.gate.Unlock()
+	if err := store.Commit(ctx, l.store, b); err != nil {
+		l.enter(s)
+		return fmt.Errorf("removing the stream %q: %w", name, err)
+	}
+	l.opts.Logger.Info("stream removed", "stream", name, "cursors", len(b.Cursors))
+	for _, fn := range l.removed {
+		fn(name)
+	}
 	return nil
 }
+
+// OnRemove has a function called after each removal of a stream, with the lock of the log held: it must not block, and not use the log. It is to be
+// called before the log is used by several goroutines.
+func (l *Log) OnRemove(fn func(name string)) { l.removed = append(l.removed, fn) }
+
+// reserved tells whether a stream is made and used by the server itself.
+func reserved(name string) bool { return name != "" && name[0] == '$' }
 
 // Get returns a stream.
 func (l *Log) Get(name string) (*Stream, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spate-io/spate"
 	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/stream"
 )
 
 type reading struct {
@@ -36,7 +37,8 @@ func overheat(ctx context.Context, r reading) error {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	app := spate.New(spate.Options{Data: "overheat-data"})
+	kept := stream.Config{Name: "alerts", Subjects: []string{"alerts/+"}} // readings get a stream because they have a handler
+	app := spate.New(spate.Options{Data: "overheat-data", Streams: []stream.Config{kept}})
 	bus.Handle(app, readings, "overheat", overheat)
 	app.Listen("resp://127.0.0.1:6379") // Run reports what is wrong with it, and with the handler
 	if err := app.Run(ctx); err != nil {

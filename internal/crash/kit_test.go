@@ -207,7 +207,7 @@ func (l *ledger) publish(socket string, client int) {
 // openData opens the store of the child, after it has ended.
 func openData(t *testing.T, dir string) *pebblestore.Store {
 	t.Helper()
-	s, err := pebblestore.Open(filepath.Join(dir, "data"), pebblestore.Options{})
+	s, err := pebblestore.Open(filepath.Join(dir, "data", "store"), pebblestore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,6 +152,7 @@ func (m *model) remove() {
 		m.t.Error(err)
 	}
 	delete(m.streams, name)
+	maps.DeleteFunc(m.cursors, func(id store.Cursor, _ uint64) bool { return id.Stream == name })
 }
 
 // publish publishes some events in one commit.

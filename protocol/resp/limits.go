@@ -46,6 +46,8 @@ const (
 	// heldMost is how much may be published to a connection while the confirmation of its subscription is on the way: as much as may wait
 	// for it by default, since on a busy machine that may take milliseconds. The frames are shared by all who are subscribed.
 	heldMost = engine.DefaultBuffered
+	// readKeys is how many keys one XREAD or XREADGROUP may name: each is loaded, watched, and looked at whenever its partition grows.
+	readKeys = 256
 	// shownArgs is how many bytes of a request the error about an unknown command repeats, as in Redis.
 	shownArgs = 128
 	// databases is what SELECT accepts, as in Redis. They mean nothing here, and nothing for publishing in Redis.

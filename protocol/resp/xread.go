@@ -199,6 +199,9 @@ func (r *Request) timeout(i int) (time.Duration, error) {
 
 // parsePlaces reads where to begin in each stream.
 func (r *Request) parsePlaces(ctx context.Context, q *streamRead) error {
+	if len(q.keys) > readKeys {
+		return Error(fmt.Sprintf("ERR one request may read %d keys at most, not %d", readKeys, len(q.keys)))
+	}
 	q.after, q.fresh = make([]xstream.ID, len(q.keys)), make([]bool, len(q.keys))
 	for i, key := range q.keys {
 		if q.group != nil {

@@ -213,6 +213,7 @@ type reading struct {
 	bytes   int
 	at      store.Position
 	end     uint64 // records at or after it are not durable yet
+	dense   bool   // no record was removed, so that a gap is damage
 	corrupt func(*store.CorruptError)
 	err     *store.CorruptError
 }

@@ -67,6 +67,9 @@ const (
 	// DefaultReserve is the room on the disk below which batches are refused; at most a twentieth of the disk.
 	DefaultReserve = 256 << 20
 
+	// leastReserve is what flushing and compacting takes at most of what was acknowledged: what is less is no reserve.
+	leastReserve = 64 << 20
+
 	// ballastBytes is the room that is given up when the disk is full in spite of the reserve; at most a quarter of that.
 	ballastBytes = 64 << 20
 

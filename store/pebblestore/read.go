@@ -66,7 +66,7 @@ func (s *Store) Read(ctx context.Context, at store.Position, o store.ReadOptions
 		return nil, nil
 	}
 	at.Offset = max(at.Offset, v.bounds.First)
-	r := &reading{left: min(o.Records, maxReadRecords), bytes: o.Bytes, at: at, end: v.bounds.End, corrupt: o.OnCorrupt}
+	r := &reading{left: min(o.Records, maxReadRecords), bytes: o.Bytes, at: at, end: v.bounds.End, corrupt: o.OnCorrupt, dense: v.bounds.dense()}
 	if v.covered {
 		r.tail(v)
 	} else if err := s.readDisk(ctx, r, v.id); err != nil {
@@ -132,6 +132,13 @@ func (s *Store) readRun(ctx context.Context, r *reading, id logID) (err error) {
 			return err
 		}
 		first := blockFirst(it.Key())
+		if from := r.at.Offset; r.dense && first > from {
+			r.at.Offset = first
+			r.bad(from, first-from, errMissing) // a log that was damaged may be read without its end
+			if r.full() {
+				break
+			}
+		}
 		err = r.block(id, first, slices.Clone(value), false)
 		ok = it.Next()
 		if err != nil { // the head of the block is damaged: all of it is lost

@@ -21,7 +21,7 @@ func (o *Options) reserve(disk vfs.DiskUsage) uint64 {
 	if o.Reserve != 0 {
 		return uint64(max(o.Reserve, 0))
 	}
-	return min(DefaultReserve, disk.TotalBytes/20)
+	return min(DefaultReserve, max(leastReserve, disk.TotalBytes/20), disk.TotalBytes/2)
 }
 
 // full returns [store.ErrFull] while there is too little room. Where the file system cannot tell, there is always room.
