@@ -83,13 +83,15 @@ func (s *session) unpark(ctx context.Context, c *engine.Conn, h *held, p *parkin
 
 // reply waits for the reply of one command, and sends it.
 func (s *session) reply(ctx context.Context, c *engine.Conn, p *parking) {
-	defer p.release()
+	release := sync.OnceFunc(p.release) // before the reply is sent: who has got it waits no longer
+	defer release()
 	r := s.proto.begin(s, c)
 	defer r.end()
 	r.cmd, r.want = p.name, 1
 	r.resp3 = s.is(stateRESP3)
 	r.running = true
 	err := p.wait(ctx, r)
+	release()
 	r.running = false
 	if err != nil {
 		r.fail(string(storeError(err)))
