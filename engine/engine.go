@@ -144,19 +144,28 @@ func (e *Engine) keepTime() {
 func (e *Engine) deadline(c *Conn, why Reason) {
 	switch why {
 	case ReasonIdleTimeout, ReasonFirstTimeout, ReasonRequestTimeout:
-		if c.busy() || c.excuse(why) {
+		if c.busy() {
 			e.wheel.look(c, e.clock.ms()+time.Second.Milliseconds())
+			return
+		}
+		if c.excuse(why) {
+			e.lookAgain(c)
 			return
 		}
 	case ReasonWriteTimeout:
 		if c.takes() {
-			if at, _ := c.due.earliest(); at != 0 {
-				e.wheel.look(c, at) // which has let go of it
-			}
+			e.lookAgain(c)
 			return
 		}
 	}
 	c.expire(why)
+}
+
+// lookAgain has the wheel, which has let go of c, look at its next deadline.
+func (e *Engine) lookAgain(c *Conn) {
+	if at, _ := c.due.earliest(); at != 0 {
+		e.wheel.look(c, at)
+	}
 }
 
 // Shutdown stops accepting, lets every connection answer the requests that it

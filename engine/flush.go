@@ -100,6 +100,7 @@ func (c *Conn) writeChunkLocked() error {
 	c.mu.Lock()
 	o.off += n
 	c.bytesOut.Add(uint64(n))
+	c.touch()
 	if err != nil {
 		return err
 	}
@@ -132,20 +133,34 @@ func (c *Conn) takes() bool {
 	return true
 }
 
-// excuse tells whether the peer may be silent longer than why allows, because
-// it still has answers to take: the write deadline watches over that. The time
-// begins anew once it has taken them.
+// excuse tells whether the peer may be silent longer than why allows, because it still has answers to take: the write deadline watches over
+// that. The time begins anew once it has taken them.
 func (c *Conn) excuse(why Reason) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flags&flagPaused == 0 && (why != ReasonIdleTimeout || c.out == nil) {
+	now, allowed := c.eng.clock.ms(), c.eng.limits.silence(why).Milliseconds()
+	again, idle := now+allowed, why == ReasonIdleTimeout
+	switch {
+	case c.flags&flagPaused != 0 || idle && (c.out != nil || c.sock.unsent() > 0):
+	case idle:
+		if again = int64(c.lastAt.Load()+1)*wheelTick.Milliseconds() + allowed; again <= now {
+			return false
+		}
+	default:
 		return false
 	}
-	was, again := c.due.readAt.Load(), c.eng.clock.ms()+c.eng.limits.silence(why).Milliseconds()
+	was := c.due.readAt.Load()
 	if Reason(was&0xff) == why {
 		c.due.readAt.CompareAndSwap(was, again<<8|int64(why)) // or else the owner has just set it
 	}
 	return true
+}
+
+// touch notes that something was taken from the peer, or by it.
+func (c *Conn) touch() {
+	if now := c.eng.clock.ticks(); c.lastAt.Load() != now {
+		c.lastAt.Store(now)
+	}
 }
 
 // flushedLocked wakes whoever waits for what a flush achieves.

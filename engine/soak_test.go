@@ -41,6 +41,9 @@ func TestSoak(t *testing.T) {
 		serve(t, driver, "tls13", &lines{handle: echoLine}, engine.Limits{}).dial().ask("so that the runtime has what it keeps")
 		goroutines, fds := runtime.NumGoroutine(), descriptors(t)
 		k := newSoak(t, driver)
+		if testing.Short() {
+			*soakTime = soon
+		}
 		k.run(*soakTime)
 		k.quiet()
 		k.places()

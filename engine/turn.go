@@ -161,8 +161,8 @@ func (c *Conn) serve(data []byte) bool {
 		c.close(ReasonOf(err, ReasonProtocol), err)
 		return false
 	}
-	if now := c.eng.clock.ticks(); used > 0 && c.lastAt.Load() != now {
-		c.lastAt.Store(now)
+	if used > 0 {
+		c.touch()
 	}
 	if !c.keep(data[used:], used > 0) {
 		return false
