@@ -12,7 +12,7 @@ import (
 func TestDescriptorsRunOut(t *testing.T) {
 	for _, driver := range drivers() {
 		t.Run(driver, func(t *testing.T) {
-			k := start(t, twoDoors+"engine: "+driver+"\nlimits: {linger_timeout: 10ms}\n")
+			k := start(t, twoDoors+"engine: "+driver+"\nlimits: {linger_timeout: 10ms}\ndata: \"\"\n") // a store opens and closes files too
 			inside := k.dial("resp")
 			inside.ask("PING")
 			outside := exhaust(t, func() net.Conn { return k.raw("resp") })
