@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -207,4 +208,44 @@ func TestReservedSubjects(t *testing.T) {
 	if _, err := b.Publish(t.Context(), &event.Event{Subject: "$deadline"}); err != nil {
 		t.Error(err)
 	}
+}
+
+// A stream that is removed while others publish to it is gone: what is made under its name is empty.
+func TestRemovedWhilePublishing(t *testing.T) {
+	b, s := keeping(t, stream.Config{})
+	stop := make(chan struct{})
+	var publishers sync.WaitGroup
+	for range 4 {
+		publishers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := b.Publish(context.Background(), &event.Event{Subject: "kept/1"}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	at := store.Partition{Stream: "kept"}
+	captures := stream.Config{Name: "kept", Subjects: []string{"kept/#"}, Partitions: 1}
+	other := stream.Config{Name: "kept", Subjects: []string{"other/#"}, Partitions: 1}
+	for range 100 {
+		for _, c := range []stream.Config{other, captures} {
+			if err := b.Streams().Remove(t.Context(), "kept"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.Streams().Create(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			if held, err := s.Bounds(t.Context(), at); c.Subjects[0] == "other/#" && (held.Next != 0 || err != nil) {
+				t.Fatalf("it holds %+v, %v", held, err)
+			}
+		}
+		runtime.Gosched()
+	}
+	close(stop)
+	publishers.Wait()
 }

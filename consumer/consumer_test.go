@@ -288,6 +288,42 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
+// A dead letter that several redrive, or drop, at the same time is redriven or dropped once.
+func TestRedriveTogether(t *testing.T) {
+	n := newNode(t, memstore.New(memstore.Options{}))
+	n.handle(consumer.Config{}, func(context.Context, *consumer.Delivery) error { return consumer.Dead(errors.New("broken")) })
+	n.publish("k", numbers(10)...)
+	n.run()
+	n.caughtUp("c")
+	n.stop()
+	letters, err := n.set.Dead(t.Context(), "", "", 10)
+	if err != nil || len(letters) != 10 {
+		t.Fatalf("%d letters, %v", len(letters), err)
+	}
+	var done atomic.Int64
+	var callers sync.WaitGroup
+	for i := range 8 {
+		callers.Go(func() {
+			do := n.set.Redrive
+			if i%2 == 1 {
+				do = n.set.Drop
+			}
+			for _, l := range letters {
+				k, err := do(context.Background(), l.ID)
+				if err != nil && !errors.Is(err, consumer.ErrNoLetter) {
+					t.Error(err)
+				}
+				done.Add(int64(k))
+			}
+		})
+	}
+	callers.Wait()
+	b, err := n.store.Bounds(t.Context(), store.Partition{Stream: consumer.RedriveStream})
+	if done.Load() != 10 || err != nil || b.Count > 10 {
+		t.Errorf("%d were redriven or dropped, and %d wait to be handled (%v)", done.Load(), b.Count, err)
+	}
+}
+
 // Consumers are paused, resumed, reset and removed.
 func TestManage(t *testing.T) {
 	n := newNode(t, memstore.New(memstore.Options{}))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -243,6 +244,17 @@ func TestStreamsHostile(t *testing.T) {
 			t.Errorf("%s: nothing", line)
 		}
 	}
+	var after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 64<<20 {
+		t.Errorf("%d bytes more are held", grown)
+	}
+	keys := make([]string, 0, 2*257+2)
+	keys = append(append(keys, "XREAD", "STREAMS"), slices.Repeat([]string{"a"}, 257)...)
+	keys = append(keys, slices.Repeat([]string{"0"}, 257)...)
+	c.send(request(keys...))
+	c.wantReply("-ERR one request may read 256 keys at most, not 257\r\n")
 	s.alive()
 }
 

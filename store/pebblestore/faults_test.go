@@ -200,6 +200,30 @@ func faultFS(fs vfs.FS, armed *atomic.Bool, pattern string, fault error, kinds .
 	}))
 }
 
+// TestDescriptorsRunOut has no descriptor left for a new log, and for a new table, for a moment: commits wait for it, and the store does not fail.
+func TestDescriptorsRunOut(t *testing.T) {
+	for _, pattern := range []string{"*.log", "*.sst"} {
+		refused := new(atomic.Int32)
+		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if ok, _ := filepath.Match(pattern, filepath.Base(op.Path)); ok && (op.Kind == errorfs.OpCreate || op.Kind == errorfs.OpReuseForWrite) && refused.Load() < 5 {
+				refused.Add(1)
+				return syscall.EMFILE
+			}
+			return nil
+		}))
+		s := mustOpen(t, Options{FS: fs})
+		mustCommit(t, s, textBatch(testPartition, "0"))
+		if err := s.db.Flush(); err != nil { // which makes a table and a log
+			t.Errorf("%s: flushing: %v", pattern, err)
+		}
+		mustCommit(t, s, textBatch(testPartition, "1"))
+		if got := texts(t, s, testPartition, 0, store.ReadOptions{}); len(got) != 2 || refused.Load() != 5 || s.Health() != nil {
+			t.Errorf("%s: got %v after %d refusals, health %v", pattern, got, refused.Load(), s.Health())
+		}
+		mustClose(t, s)
+	}
+}
+
 // TestFailingDisk lets writes and fsyncs fail, of the log, of tables and of the manifest.
 func TestFailingDisk(t *testing.T) {
 	tests := []struct {

@@ -58,7 +58,7 @@ func (g *guardFS) file(name string, open func() (vfs.File, error)) (vfs.File, er
 	}
 	var f vfs.File
 	if err == nil {
-		if f, err = open(); g.watch(err, hushed) != nil {
+		if f, err = patiently(open); g.watch(err, hushed) != nil {
 			return nil, err
 		}
 	}
@@ -66,6 +66,17 @@ func (g *guardFS) file(name string, open func() (vfs.File, error)) (vfs.File, er
 		f = vfs.NewMemFile(nil) // stays empty, since nothing is let through any more
 	}
 	return &guardFile{File: f, fs: g, hushed: hushed}, nil
+}
+
+// patiently opens a file, and waits while the process has no descriptor left: clients can bring that about, and it passes, while a
+// store that has failed must be opened again.
+func patiently(open func() (vfs.File, error)) (f vfs.File, err error) {
+	for until := time.Now().Add(descriptorWait); ; time.Sleep(descriptorPause) {
+		f, err = open()
+		if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) || time.Now().After(until) {
+			return f, err
+		}
+	}
 }
 
 // Create implements vfs.FS.

@@ -79,6 +79,10 @@ const (
 	// warnEvery is how often background errors are logged, since Pebble tries again at once.
 	warnEvery = time.Minute
 
+	// descriptorWait is how long a new file waits for a descriptor, which is looked for every descriptorPause, before the store fails.
+	descriptorWait  = time.Minute
+	descriptorPause = 10 * time.Millisecond
+
 	// fencedDelay slows down what Pebble tries again in the background after the store has failed.
 	fencedDelay = 100 * time.Millisecond
 )
