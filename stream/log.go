@@ -39,6 +39,7 @@ var (
 type Log struct {
 	store store.Store
 	opts  Options
+	ids   event.Generator
 
 	capture event.Trie[*Stream]
 	// gate is read-locked from where an event is captured to where its batch is submitted, so that nothing is appended to a stream that was removed.
@@ -51,12 +52,23 @@ type Log struct {
 
 // Stream is one stream as it was configured. A change makes another.
 type Stream struct {
+	id         event.ID
 	config     Config
 	key        keyRule
 	durability store.Durability
 	filters    []event.Filter
 	revision   uint64
 }
+
+// definition is a stream as it is stored.
+type definition struct {
+	ID event.ID `json:"id"`
+	Config
+}
+
+// ID tells the stream from every other that had its name before: it is given at the creation, and stays through changes, restarts and
+// backups. A stream that is removed and created again has another one, and its offsets begin at 0.
+func (s *Stream) ID() event.ID { return s.id }
 
 // Config returns how the stream is configured, with the defaults filled in.
 func (s *Stream) Config() Config {
@@ -87,6 +99,7 @@ func Open(ctx context.Context, s store.Store, o Options) (*Log, error) {
 		o.Retain = DefaultRetain
 	}
 	l := &Log{store: s, opts: o, streams: map[string]*Stream{}}
+	l.ids.Clock = o.Clock
 	for after, more := "", true; more; {
 		const page = 1000
 		entries, err := s.Scan(ctx, configPrefix, after, page)
@@ -106,16 +119,16 @@ func Open(ctx context.Context, s store.Store, o Options) (*Log, error) {
 
 // load enters a stream that was stored.
 func (l *Log) load(e store.Entry) error {
-	var c Config
-	err := json.Unmarshal(e.Data, &c)
+	var d definition
+	err := json.Unmarshal(e.Data, &d)
 	var st *Stream
 	if err == nil {
-		st, err = l.parse(c)
+		st, err = l.parse(d.Config)
 	}
 	if err != nil {
 		return fmt.Errorf("the stored configuration %q: %w", e.Key, err)
 	}
-	st.revision = e.Revision
+	st.id, st.revision = d.ID, e.Revision
 	l.enter(st)
 	return nil
 }
@@ -179,6 +192,7 @@ func (l *Log) Create(ctx context.Context, c Config) (*Stream, error) {
 	if len(l.streams) >= MaxStreams {
 		return nil, fmt.Errorf("creating the stream %q: there are %d already: %w", s.config.Name, MaxStreams, ErrConfig)
 	}
+	s.id = l.ids.New()
 	if err := l.save(ctx, s, 0); err != nil {
 		return nil, err
 	}
@@ -207,6 +221,7 @@ func (l *Log) Update(ctx context.Context, c Config) (*Stream, error) {
 		return nil, fmt.Errorf("%w: %q has %d partitions by %s, which cannot be changed, since the order of each key would be lost: make another stream",
 			ErrConfig, c.Name, old.config.Partitions, old.config.Key)
 	}
+	s.id = old.id
 	if err := l.save(ctx, s, old.revision); err != nil {
 		return nil, err
 	}
@@ -226,7 +241,7 @@ func sameConfig(a, b Config) bool {
 
 // save stores the configuration, if nobody else has meanwhile.
 func (l *Log) save(ctx context.Context, s *Stream, was uint64) error {
-	data, err := json.Marshal(s.config)
+	data, err := json.Marshal(definition{s.id, s.config})
 	if err != nil {
 		return err
 	}

@@ -113,6 +113,41 @@ func TestCapture(t *testing.T) {
 	}
 }
 
+// The identity of a stream lasts from its creation to its removal, across changes and restarts.
+func TestIdentity(t *testing.T) {
+	k := newKit(t)
+	id := func() event.ID {
+		s, err := k.Get("s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := k.Info(t.Context(), "s")
+		if err != nil || info.ID != s.ID() || s.ID().IsZero() {
+			t.Fatalf("%v, %v, %v", s.ID(), info.ID, err)
+		}
+		return s.ID()
+	}
+	c := stream.Config{Name: "s", Subjects: []string{"#"}}
+	k.create(c)
+	first := id()
+	k.create(c) // which changes nothing
+	c.MaxEvents = 7
+	if _, err := k.Update(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	k.open()
+	if id() != first {
+		t.Errorf("%v became %v", first, id())
+	}
+	if err := k.Remove(t.Context(), "s"); err != nil {
+		t.Fatal(err)
+	}
+	k.create(c)
+	if id() == first {
+		t.Error("another stream has the same identity")
+	}
+}
+
 // The key decides the partition, and order is kept in it.
 func TestPartitions(t *testing.T) {
 	tests := []struct {

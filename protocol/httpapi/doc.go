@@ -61,7 +61,8 @@
 // is full, or loses the oldest or the newest events and is told how many. From a
 // stream nothing is lost or repeated: the id of each server-sent event says where
 // to go on in every partition, so a client that comes back with the last one it
-// got, in Last-Event-ID, gets what follows it. Events of one key come in order. A
+// got, in Last-Event-ID, gets what follows it; if the stream was removed and created
+// again since, it is refused with 410, and begins anew without it. Events of one key come in order. A
 // client that reads slowly is read for slowly, and holds up nobody. What retention
 // removed before it was read is told as an event "gap". A subscription that waits
 // for events says so each Limits.Heartbeat. When the access rules have changed it

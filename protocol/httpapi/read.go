@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
 )
@@ -20,6 +21,7 @@ type storedEvent struct {
 
 // storedPage is a part of a partition.
 type storedPage struct {
+	StreamID  event.ID      `json:"stream_id"`
 	Partition int           `json:"partition"`
 	Events    []storedEvent `json:"events"`
 	Next      uint64        `json:"next"` // the offset to go on from
@@ -60,15 +62,20 @@ func (d *Door) readStream(c *call) error {
 	if !c.take(d, textCost*pageBytes) {
 		return problemf(kindBusy, "other requests take all memory that there is for pages: try again in a few seconds")
 	}
-	log := d.opts.Bus.Streams().Store()
-	records, err := log.Read(c.r.Context(), at, options)
+	log := d.opts.Bus.Streams()
+	st, err := log.Get(name)
+	if err != nil {
+		return err
+	}
+	page.StreamID = st.ID()
+	records, err := log.Store().Read(c.r.Context(), at, options)
 	if err != nil {
 		return err
 	}
 	if err := d.fill(c, &page, records, q.Get("filter")); err != nil {
 		return err
 	}
-	b, err := log.Bounds(c.r.Context(), at.Partition)
+	b, err := log.Store().Bounds(c.r.Context(), at.Partition)
 	page.End = b.Next
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ type following struct {
 	*subscription
 	log     *stream.Log
 	name    string
+	id      event.ID // of the stream: another of that name has other events under the same offsets
 	reader  *stream.Reader
 	told    []uint64 // the places that the client knows
 	corrupt []*store.CorruptError
@@ -103,6 +104,11 @@ func (f *following) begin(q url.Values) error {
 	if err != nil {
 		return problemf(kindPlace, "%v", err)
 	}
+	st, err := f.log.Get(f.name)
+	if err != nil {
+		return err
+	}
+	f.id = st.ID()
 	ctx := f.r.Context()
 	if f.reader, err = f.log.NewReader(ctx, f.name, f.filter, from); err != nil {
 		return err
@@ -112,7 +118,7 @@ func (f *following) begin(q url.Values) error {
 	if token == "" {
 		return nil
 	}
-	offsets, p := parseToken(token, f.name, len(f.told))
+	offsets, p := parseToken(token, f.name, f.id, len(f.told))
 	if p != nil {
 		return p
 	}
@@ -123,21 +129,31 @@ func (f *following) begin(q url.Values) error {
 	return f.check(ctx)
 }
 
-// check finds out whether the stream is still the one of which the places are: after it was removed and made again, its offsets
-// begin anew.
+// same finds out whether the stream is still the one of which the places are.
+func (f *following) same() error {
+	st, err := f.log.Get(f.name)
+	if err == nil && st.ID() != f.id {
+		return replaced(f.name)
+	}
+	return err
+}
+
+// check finds out whether the places are in the stream: they are beyond its end after it was restored from a backup that is older.
 func (f *following) check(ctx context.Context) error {
+	if err := f.same(); err != nil {
+		return err
+	}
 	for n, offset := range f.reader.Positions() {
 		b, err := f.log.Store().Bounds(ctx, store.Partition{Stream: f.name, Number: n})
 		if err != nil {
 			return err
 		}
 		if offset > b.Next {
-			return problemf(kindGone, "partition %d of %.80q ends at %d, before the place %d to go on from: the stream was replaced; leave the Last-Event-ID out to begin anew",
+			return problemf(kindGone, "partition %d of %.80q ends at %d, before the place %d to go on from: the stream was restored from an older backup; leave the Last-Event-ID out to begin anew",
 				n, f.name, b.Next, offset)
 		}
 	}
-	_, err := f.log.Get(f.name)
-	return err
+	return nil
 }
 
 // send is the way of all events of a stream: read, send, and wait for more.
@@ -149,12 +165,15 @@ func (f *following) send(ctx context.Context) error {
 		f.tellCorrupt()
 		switch {
 		case err != nil:
-			return err
+			return cmp.Or(f.same(), err) // reading a stream that was removed may fail in many ways
 		case len(records) == 0:
 			if err := f.wait(ctx); err != nil {
 				return err
 			}
 			continue
+		}
+		if err := f.same(); err != nil { // what was read before it was removed is good
+			return err
 		}
 		if err := f.tellGap(ctx, from, before[from.Number], records[0].Offset); err != nil {
 			return err
@@ -210,7 +229,9 @@ func (f *following) wait(ctx context.Context) error {
 	return f.stillAllowed()
 }
 
-func (f *following) token(offsets []uint64) string { return string(appendToken(nil, f.name, offsets)) }
+func (f *following) token(offsets []uint64) string {
+	return string(appendToken(nil, f.name, f.id, offsets))
+}
 
 // tellGap says that records were removed before they could be read: by retention, while nobody was reading or too slowly.
 func (f *following) tellGap(ctx context.Context, p store.Partition, from, to uint64) error {
