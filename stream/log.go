@@ -66,6 +66,11 @@ type definition struct {
 	Config
 }
 
+// Overlaps tells whether the stream captures a subject that a filter selects.
+func (s *Stream) Overlaps(filter event.Filter) bool {
+	return slices.ContainsFunc(s.filters, filter.Overlaps)
+}
+
 // ID tells the stream from every other that had its name before: it is given at the creation, and stays through changes, restarts and
 // backups. A stream that is removed and created again has another one, and its offsets begin at 0.
 func (s *Stream) ID() event.ID { return s.id }
@@ -212,7 +217,7 @@ func (l *Log) Update(ctx context.Context, c Config) (*Stream, error) {
 	old := l.streams[s.config.Name]
 	switch {
 	case old == nil:
-		return nil, notFound(c.Name)
+		return nil, NotFound(c.Name)
 	case sameConfig(old.config, s.config):
 		return old, nil
 	case reserved(c.Name) && !slices.Equal(old.config.Subjects, s.config.Subjects):
@@ -264,7 +269,7 @@ func (l *Log) Remove(ctx context.Context, name string) error {
 	defer l.mu.Unlock()
 	s := l.streams[name]
 	if s == nil {
-		return notFound(name)
+		return NotFound(name)
 	}
 	if reserved(name) {
 		return fmt.Errorf("%w: %q is the server's own: trim it, or drop its dead letters", ErrConfig, name)
@@ -307,10 +312,11 @@ func (l *Log) Get(name string) (*Stream, error) {
 	if s := l.streams[name]; s != nil {
 		return s, nil
 	}
-	return nil, notFound(name)
+	return nil, NotFound(name)
 }
 
-func notFound(name string) error { return fmt.Errorf("%w: %.80q", ErrNotFound, name) }
+// NotFound is the error of [Log.Get] for a name that no stream has. It is for doors that must not tell who asks that there is one.
+func NotFound(name string) error { return fmt.Errorf("%w: %.80q", ErrNotFound, name) }
 
 // List returns all streams, by name.
 func (l *Log) List() []*Stream {

@@ -77,8 +77,11 @@
 //
 // Publishing asks for the right to publish to the subject; subscribing and reading
 // back for that to subscribe to the filter, or without one to all that the stream
-// captures; the document and the types of problems for nothing; and the rest of
-// /v1/ for what the debug pages ask for:
+// captures. Who may read nothing that a stream captures is answered as if it were not
+// there; who may read a part learns the offsets of that part, and since they count
+// all events of a partition, how many there are. A publisher is told which streams
+// keep what it publishes. The document and the types of problems ask for nothing;
+// and the rest of /v1/ for what the debug pages ask for:
 //
 // While authentication is not configured, peers on this machine through a
 // listener on this machine. Once it is configured, whoever proves to be a user

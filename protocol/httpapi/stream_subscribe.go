@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
@@ -67,35 +66,6 @@ func skipCorrupt(q url.Values) (bool, *problem) {
 	default:
 		return false, problemf(kindRequest, "corrupt must be stop or skip, not %.40q", v)
 	}
-}
-
-// mayRead asks for the right to receive what a filter selects of a stream; with none, what the stream captures.
-func (d *Door) mayRead(c *call, name, filter string) error {
-	log := d.opts.Bus.Streams()
-	if filter != "" {
-		if _, err := event.ParseFilter(filter, d.opts.Event); err != nil {
-			return err
-		}
-		if err := d.may(c, auth.ActionSubscribe, filter); err != nil {
-			return err // before anything is said about the stream
-		}
-	}
-	if log == nil {
-		return problemf(kindNotFound, "this server keeps no streams")
-	}
-	st, err := log.Get(name)
-	switch {
-	case filter != "":
-		return err
-	case err != nil:
-		return cmp.Or(d.may(c, auth.ActionSubscribe, "#"), err) // who may not read everything does not learn which streams there are
-	}
-	for _, f := range st.Config().Subjects {
-		if err := d.may(c, auth.ActionSubscribe, f); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // begin puts the reader where the client wants to go on or to begin.
