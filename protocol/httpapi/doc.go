@@ -43,7 +43,8 @@
 //	id               the ID if it is a UUID of version 7, and else one that is made
 //	                 of source and id, the same each time, with the id in a header
 //	data             the data; JSON keeps every byte. Text that has no
-//	data_base64      content-type is marked with the extension spatetext
+//	data_base64      content-type is marked with the extension spatetext. Base64 of
+//	                 no type stays base64, for which the header ce-data says so
 //
 // The rest is headers of the event: datacontenttype is content-type, dataschema,
 // source, type and id are ce-dataschema, ce-source, ce-type and ce-id, and every
