@@ -72,7 +72,7 @@ func (b *Bus) Publish(ctx context.Context, e *event.Event) (Receipt, error) {
 func (b *Bus) Submit(events []*event.Event, done func(Receipt, error)) {
 	for _, e := range events {
 		err := e.Validate(b.limits.Event)
-		if err == nil && reserved(e.Subject) {
+		if err == nil && Reserved(e.Subject) {
 			err = fmt.Errorf("publishing on %.80q: %w", e.Subject, ErrReserved)
 		}
 		if err != nil {
@@ -122,8 +122,9 @@ func (b *Bus) store(events []*event.Event, done func(Receipt, error)) (captured 
 // ErrReserved means that a subject is the server's own: only consumers publish dead letters.
 var ErrReserved = errors.New("the subject is reserved for dead letters")
 
-func reserved(subject string) bool {
-	if subject[0] != '$' {
+// Reserved tells whether a subject is one on which only consumers publish.
+func Reserved(subject string) bool {
+	if subject == "" || subject[0] != '$' {
 		return false
 	}
 	first, _, _ := strings.Cut(subject, "/")

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spate-io/spate/event"
@@ -42,6 +43,7 @@ type Log struct {
 	ids   event.Generator
 
 	capture event.Trie[*Stream]
+	changes atomic.Uint64
 	// gate is read-locked from where an event is captured to where its batch is submitted, so that nothing is appended to a stream that was removed.
 	gate sync.RWMutex
 
@@ -162,6 +164,7 @@ func (l *Log) enter(s *Stream) {
 	for _, f := range s.filters {
 		l.capture.Add(f, s)
 	}
+	l.changes.Add(1)
 	if s.durability != store.Fsync {
 		l.opts.Logger.Warn("a stream does not wait for the disk: what it acknowledges may be lost",
 			"stream", s.config.Name, "durability", s.config.Durability, "lost", losses[s.durability])
@@ -178,7 +181,11 @@ func (l *Log) leave(s *Stream) {
 	for _, f := range s.filters {
 		l.capture.Remove(f, s)
 	}
+	l.changes.Add(1)
 }
+
+// Changes returns a number that grows whenever a stream begins or ends to capture: who keeps what [Log.Capturing] has returned looks again then.
+func (l *Log) Changes() uint64 { return l.changes.Load() }
 
 // Create makes a stream. One that exists with the same configuration is fine; with another it is [ErrExists].
 func (l *Log) Create(ctx context.Context, c Config) (*Stream, error) {

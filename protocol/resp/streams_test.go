@@ -108,7 +108,7 @@ func TestBlockedEnds(t *testing.T) {
 func TestBlockedMany(t *testing.T) {
 	const many = 1000
 	o := durable(t)
-	o.StreamLimits = xstream.Limits{Blocked: many}
+	o.Limits.Streams = xstream.Limits{Blocked: many}
 	s := serve(t, "", o, engine.Limits{PerAddress: 2 * many})
 	var all []*client
 	for range many {
