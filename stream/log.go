@@ -143,7 +143,7 @@ func (l *Log) load(e store.Entry) error {
 // parse checks a configuration.
 func (l *Log) parse(c Config) (*Stream, error) {
 	c = c.withDefaults()
-	if err := c.Validate(l.opts.Limits); err != nil {
+	if err := c.check(l.opts.Limits); err != nil {
 		return nil, err
 	}
 	s := &Stream{config: c, durability: durabilities[c.Durability]}
@@ -189,6 +189,25 @@ func (l *Log) Changes() uint64 { return l.changes.Load() }
 
 // Create makes a stream. One that exists with the same configuration is fine; with another it is [ErrExists].
 func (l *Log) Create(ctx context.Context, c Config) (*Stream, error) {
+	if err := c.Validate(l.opts.Limits); err != nil {
+		return nil, err
+	}
+	return l.create(ctx, c)
+}
+
+// Reserve makes a stream of the server's own, if there is none: its name begins with "$", which nobody else can use, and it cannot be removed.
+func (l *Log) Reserve(ctx context.Context, c Config) error {
+	if !reserved(c.Name) {
+		return fmt.Errorf("%w: the name %.80q of a stream of the server itself must begin with $", ErrConfig, c.Name)
+	}
+	if _, err := l.Get(c.Name); err == nil { // its retention may have been changed
+		return nil
+	}
+	_, err := l.create(ctx, c)
+	return err
+}
+
+func (l *Log) create(ctx context.Context, c Config) (*Stream, error) {
 	s, err := l.parse(c)
 	if err != nil {
 		return nil, err

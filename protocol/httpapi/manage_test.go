@@ -8,6 +8,7 @@ import (
 
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/protocol/httpapi"
+	"github.com/spate-io/spate/stream"
 )
 
 const asJSON = "Content-Type: application/json"
@@ -53,6 +54,7 @@ func TestStreams(t *testing.T) {
 		{"POST", "/v1/streams", `{"name":"a/b","subjects":["a/#"],"partitions":1}`, 200, `"partitions":1`},
 		{"POST", "/v1/streams", `{"name":"a/b","subjects":["b/#"],"partitions":1}`, 409, "conflict"},
 		{"POST", "/v1/streams", `{"name":"x","subjects":[]}`, 422, "invalid-configuration"},
+		{"POST", "/v1/streams", `{"name":"$evil","subjects":["x"]}`, 422, "invalid-configuration"},
 		{"POST", "/v1/streams", `{"name":"x","subjects":["a/#/b"]}`, 422, "invalid-configuration"},
 		{"POST", "/v1/streams", `{"name":"x","subject":["a"]}`, 400, "invalid-request"},
 		{"POST", "/v1/streams", `{"name":"x","Name":"y","subjects":["a"]}`, 400, "invalid-request"},
@@ -180,7 +182,10 @@ func TestStreamsAreHidden(t *testing.T) {
 	config.Roles["guest"] = auth.Role{Subscribe: []string{"news/sport/#", "mine/#"}}
 	config.Roles["reader"] = auth.Role{Subscribe: []string{"#"}}
 	config.Users = append(config.Users, auth.User{Name: "carl", Password: config.Users[0].Password, Roles: []string{"reader"}})
-	k := startAPI(t, setup{auth: config}, "secret secret/#", "news news/#", "mine mine/+", "$own $own/#")
+	k := startAPI(t, setup{auth: config}, "secret secret/#", "news news/#", "mine mine/+")
+	if err := k.log.Reserve(t.Context(), stream.Config{Name: "$own", Subjects: []string{"$own/#"}}); err != nil {
+		t.Fatal(err)
+	}
 	for range 3 {
 		k.publish("secret/plans", "x")
 		k.publish("news/sport/ski", "y")
