@@ -89,13 +89,20 @@ type Reader struct {
 	options store.ReadOptions
 }
 
+// What one read of a Reader returns at most, unless Bound says otherwise: partitions take turns, and each turn of a disk begins with a seek. With
+// a quarter of it, reading took 1.5 times the CPU and, with nothing cached, twice the time.
+const (
+	readRecords = 8192
+	readBytes   = 2 << 20
+)
+
 // NewReader returns a reader of the events of a stream that match a filter; an empty one matches all.
 func (l *Log) NewReader(ctx context.Context, name, filter string, from From) (*Reader, error) {
 	s, err := l.Get(name)
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{log: l, all: filter == ""}
+	r := &Reader{log: l, all: filter == "", options: store.ReadOptions{Records: readRecords, Bytes: readBytes}}
 	if !r.all {
 		if r.filter, err = event.ParseFilter(filter, l.opts.Limits); err != nil {
 			return nil, err
@@ -176,7 +183,6 @@ func (r *Reader) matching(records []store.Record) []store.Record {
 
 // Info is a stream and what it holds.
 type Info struct {
-	ID         event.ID       `json:"id"` // of this stream, see [Stream.ID]
 	Config     Config         `json:"config"`
 	Events     uint64         `json:"events"`
 	Bytes      uint64         `json:"bytes"`
@@ -189,7 +195,7 @@ func (l *Log) Info(ctx context.Context, name string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	info := Info{ID: s.id, Config: s.Config()}
+	info := Info{Config: s.Config()}
 	for n := range s.config.Partitions {
 		b, err := l.store.Bounds(ctx, store.Partition{Stream: name, Number: n})
 		if err != nil {

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/internal/client"
@@ -34,21 +33,7 @@ type lineEvent struct {
 	Key     string `json:"spatekey,omitempty"`
 	Headers string `json:"spateheaders,omitempty"`
 	Media   string `json:"datacontenttype,omitempty"`
-	Text    bool   `json:"spatetext,omitempty"` // the event gets no content-type
-
-	Data   *string `json:"data,omitempty"`
-	Base64 []byte  `json:"data_base64,omitempty"`
-}
-
-// with returns the event with data: as text if it can be, since base64 says that it is none.
-func (e lineEvent) with(line []byte) lineEvent {
-	if e.Media != "" || !utf8.Valid(line) {
-		e.Base64 = line
-		return e
-	}
-	text := string(line)
-	e.Media, e.Text, e.Data = "text/plain", true, &text
-	return e
+	Data    []byte `json:"data_base64"`
 }
 
 // template is what all lines have in common.
@@ -87,8 +72,8 @@ func (t *lineTotals) publish(ctx context.Context, c *client.Client, like lineEve
 		}
 		events := make([]lineEvent, len(batch))
 		for i, line := range batch {
-			events[i] = like.with(line)
-			events[i].ID = ids.New().String()
+			events[i] = like
+			events[i].ID, events[i].Data = ids.New().String(), line
 		}
 		body, err := json.Marshal(events)
 		if err != nil {

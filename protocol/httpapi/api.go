@@ -29,7 +29,7 @@ const (
 	rightAdmin
 )
 
-// publishPath is not in the table: a subject may have empty levels, which a ServeMux takes for a path to redirect.
+// publishPath is not in the table: a subject may have empty levels, which a ServeMux would clean away.
 const publishPath = apiPath + "publish/"
 
 var publishRoute = route{http.MethodPost, publishPath + "{subject...}", rightLogin, (*Door).publish}
@@ -129,11 +129,7 @@ func noRoute(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		notAllowed(r, said.header.Get("Allow")).write(w)
 		return
 	}
-	noSuchPath(r).write(w)
-}
-
-func noSuchPath(r *http.Request) *problem {
-	return problemf(kindNotFound, "there is nothing at %.80q: see %sopenapi.json for what there is", r.URL.Path, apiPath)
+	problemf(kindNotFound, "there is nothing at %.80q: see %sopenapi.json for what there is", r.URL.Path, apiPath).write(w)
 }
 
 func notAllowed(r *http.Request, allow string) *problem {

@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/spate-io/spate/auth"
-	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/event"
 )
 
@@ -42,14 +41,15 @@ func (d *Door) publishCloudEvents(c *call) error {
 		}
 		events[i] = e
 	}
-	receipt := bus.Receipt{}
+	receivers := 0
 	if len(events) > 0 {
-		if receipt, err = d.submit(c.r.Context(), events); err != nil {
+		if receivers, err = d.submit(c.r.Context(), events); err != nil {
 			return err
 		}
 	}
-	told := tell(receipt, events...)
+	told := make([]published, len(events))
 	for i, e := range events {
+		told[i] = d.told(e)
 		if id := all[i].id; id != e.ID.String() {
 			told[i].CEID = id
 		}
@@ -57,7 +57,7 @@ func (d *Door) publishCloudEvents(c *call) error {
 	return c.reply(statusOf(told...), struct {
 		Events    []published `json:"events"`
 		Receivers int         `json:"receivers"`
-	}{told, receipt.Receivers})
+	}{told, receivers})
 }
 
 // readCloudEvents reads the events of a request in the mode that its headers say (CloudEvents 1.0, HTTP binding, 3).

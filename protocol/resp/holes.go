@@ -3,7 +3,6 @@ package resp
 import (
 	"sync"
 
-	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/protocol/resp/wire"
 	"github.com/spate-io/spate/protocol/resp/xstream"
@@ -98,7 +97,7 @@ func (r *Request) publishStored(subject, data []byte) error {
 }
 
 // done is called by the bus.
-func (s *sent) done(r bus.Receipt, err error) {
-	s.receivers, s.err = r.Receivers, err
+func (s *sent) done(receivers int, err error) {
+	s.receivers, s.err = receivers, err
 	s.stored.Done()
 }

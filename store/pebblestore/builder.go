@@ -11,7 +11,7 @@ import (
 	"github.com/spate-io/spate/store"
 )
 
-// A builder merges the batches that wait into groups. All of it belongs to one goroutine.
+// A builder merges the batches that wait into groups. All of it belongs to the goroutine that commits.
 type builder struct {
 	*Store
 	streams  map[string]*stream
@@ -34,7 +34,6 @@ type group struct {
 	revisions map[string]uint64       // of keys that the group writes; 0 if it deletes them
 	cursors   map[store.Cursor]uint64 // that the group moves
 	parts     []*groupPart
-	applied   chan struct{} // closed when Pebble has it, or has failed
 	events    int
 	bytes     int
 }
@@ -43,27 +42,6 @@ func newBuilder(s *Store) *builder {
 	b := &builder{Store: s, streams: map[string]*stream{}}
 	b.dedupe.limit = s.options.DedupeEntries
 	return b
-}
-
-// run builds groups until the store is closed or has failed.
-func (b *builder) run() {
-	defer close(b.groups)
-	timer := time.NewTicker(syncEvery)
-	defer timer.Stop()
-	for {
-		select {
-		case b.slots <- struct{}{}:
-		case <-b.failed:
-			return
-		}
-		g, more := b.wait(timer.C)
-		if g != nil {
-			b.commit(g)
-		}
-		if !more || b.hasFailed() {
-			return
-		}
-	}
 }
 
 // wait returns the next group. more is false when it is the last.
@@ -106,11 +84,11 @@ func (b *builder) newGroup(requests []request) *group {
 	for i := range requests {
 		size += requests[i].size
 	}
-	return &group{requests: requests, batch: b.db.NewBatchWithSize(size), applied: make(chan struct{})}
+	return &group{requests: requests, batch: b.db.NewBatchWithSize(size)}
 }
 
-// commit builds a group and gives it to Pebble and to the publisher, which waits for the fsync while the next group is built.
-func (b *builder) commit(g *group) {
+// build puts what the requests ask for into the group, or notes why not.
+func (b *builder) build(g *group) {
 	b.now = b.options.Clock().UnixNano()
 	full := b.usage.full(b.Store)
 	for i := range g.requests {
@@ -120,33 +98,6 @@ func (b *builder) commit(g *group) {
 		}
 	}
 	b.complete(g)
-	b.groups <- g // has room: there are as many slots
-	if !g.batch.Empty() || g.sync {
-		if err := b.apply(g); err != nil {
-			b.fail(err)
-		}
-	}
-	close(g.applied)
-}
-
-// apply hands the group to Pebble, which panics when its log cannot be written.
-func (b *builder) apply(g *group) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("writing to the log: %v", p)
-		}
-	}()
-	if !g.sync {
-		b.unsynced = b.unsynced || g.interval
-		return b.db.Apply(g.batch, pebble.NoSync)
-	}
-	b.unsynced = false
-	if g.batch.Empty() {
-		if err := g.batch.LogData(nil, nil); err != nil {
-			return err
-		}
-	}
-	return b.db.ApplyNoSyncWait(g.batch, pebble.Sync)
 }
 
 // add puts a batch into the group, or nothing of it if it returns an error.
@@ -263,7 +214,7 @@ func (b *builder) write(g *group, batch *store.Batch) {
 func (b *builder) complete(g *group) {
 	for _, gp := range g.parts {
 		b.finishBlock(g, gp)
-		gp.group, gp.after = nil, gp.head
+		gp.group = nil
 		if !gp.dropped {
 			g.set(partitionKey(gp.id), gp.head.encode())
 		}

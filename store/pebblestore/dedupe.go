@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -170,5 +171,5 @@ func (b *builder) recent(gp *groupPart, since int64) ([]entry, error) {
 			break
 		}
 	}
-	return found, it.Close()
+	return found, errors.Join(it.Error(), it.Close())
 }

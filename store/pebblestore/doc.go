@@ -2,10 +2,9 @@
 //
 // # How a batch travels
 //
-// Submit puts it into a bounded queue. One goroutine, the builder, takes all that waits, checks the preconditions of one batch after the other against
-// what those before it leave, gives out offsets, and writes the whole group to Pebble at once. A second one, the publisher, waits
-// for the fsync, then shows the records to readers, calls the done functions in order, and wakes who waits. Meanwhile the next batches come together. So one
-// fsync serves all that came in while the one before it ran.
+// Submit puts it into a bounded queue. One goroutine takes all that waits, checks the preconditions of one batch after the other against
+// what those before it leave, gives out offsets, writes the whole group to Pebble at once, waits for the fsync, shows the records to readers, wakes who waits,
+// and calls the done functions in order. Meanwhile the next batches come together, so one fsync serves all that came in while the one before it ran.
 //
 // # Order and visibility
 //
@@ -56,7 +55,6 @@
 // headers (number, names and values), data (the rest). Both checksums begin from the number, the partition and the offset, so that a record in the wrong place is noticed.
 //
 // What Snapshot writes is "SPATEBAK", a version (4 bytes, 1), chunks of entries, and a trailer. A chunk: length (4 bytes), CRC-32C (4 bytes), and
-// keys and values, each a uvarint length and bytes, in no order. A key l has for its value a place that was left out since it could not be read: stream, partition,
-// offset, number of records, reason. The trailer: a length of 0, the number of entries and of their bytes (8 bytes each), the
+// keys and values, each a uvarint length and bytes. The trailer: a length of 0, the number of entries and of their bytes (8 bytes each), the
 // CRC-32C of the heads of all chunks, and a CRC-32C of the trailer.
 package pebblestore

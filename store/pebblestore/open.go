@@ -42,8 +42,7 @@ func open(dir string, options Options) (*Store, error) {
 	options = options.withDefaults()
 	s := &Store{
 		options: options, dir: dir, queue: newQueue(options.Pending),
-		groups: make(chan *group, groupsInFlight), slots: make(chan struct{}, groupsInFlight),
-		failed: make(chan struct{}), built: make(chan struct{}), told: make(chan struct{}),
+		failed: make(chan struct{}), committed: make(chan struct{}), refused: make(chan struct{}),
 		visible: map[store.Partition]*partition{}, waiters: map[store.Partition]map[*waiter]struct{}{},
 	}
 	s.tail.limit = options.TailBytes
@@ -77,7 +76,7 @@ func formatError(err error) error {
 		return fmt.Errorf("%w: it was written by a newer version of Spate; use that, or restore a backup: %w", store.ErrFormat, err)
 	}
 	if pebble.IsCorruptionError(err) {
-		return fmt.Errorf("its files are damaged; restore a backup into another directory, and keep this one: %w", damage{err})
+		return fmt.Errorf("its files are damaged; restore a backup into another directory, and keep this one: %w", err)
 	}
 	return err
 }
@@ -107,7 +106,7 @@ func pebbleOptions(s *Store, lock *pebble.Lock) *pebble.Options {
 		MemTableSize:                s.options.memTable,
 		MemTableStopWritesThreshold: memTables,
 		MaxOpenFiles:                512,
-		L0CompactionThreshold:       4,
+		L0CompactionThreshold:       l0Files,
 		L0StopWritesThreshold:       64,
 		LBaseMaxBytes:               128 << 20,
 		BytesPerSync:                1 << 20,
@@ -214,27 +213,14 @@ func (s *Store) loadStreams() error {
 
 // each calls yield with all entries whose keys begin with prefix, in order.
 func (s *Store) each(prefix []byte, yield func(key, value []byte) error) error {
-	return eachEntry(s.db, prefix, successor(prefix), yield)
-}
-
-// eachEntry calls yield for all entries of a range, in order. What it is given is good until it returns.
-func eachEntry(from pebble.Reader, lower, upper []byte, yield func(key, value []byte) error) error {
-	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: successor(prefix)})
 	if err != nil {
 		return err
 	}
 	for ok := it.First(); ok && err == nil; ok = it.Next() {
 		err = yield(it.Key(), it.Value())
 	}
-	return ended(it, err)
-}
-
-// ended closes an iterator and returns why it ended: err, or what Close says, which is what its Error said before.
-func ended(it *pebble.Iterator, err error) error {
-	if closed := it.Close(); err == nil {
-		err = closed
-	}
-	return err
+	return errors.Join(err, it.Error(), it.Close())
 }
 
 // get returns a copy of the value of a key, or nil.

@@ -75,6 +75,5 @@ type groupPart struct {
 	builder   *blockBuilder
 	blocks    []*block          // finished, in order
 	rewritten map[uint64]*block // by first offset; nil if no record is left
-	after     meta              // when the group was complete
 	dropped   bool
 }

@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"sort"
 	"time"
@@ -66,6 +67,7 @@ func (s *Store) Read(ctx context.Context, at store.Position, o store.ReadOptions
 	}
 	at.Offset = max(at.Offset, v.bounds.First)
 	r := &reading{left: min(o.Records, maxReadRecords), bytes: o.Bytes, at: at, end: v.bounds.End, corrupt: o.OnCorrupt, dense: v.bounds.dense()}
+	r.records = make([]store.Record, 0, v.bounds.expect(r))
 	if v.covered {
 		r.tail(v)
 	} else if err := s.readDisk(ctx, r, v.id); err != nil {
@@ -75,6 +77,15 @@ func (s *Store) Read(ctx context.Context, at store.Position, o store.ReadOptions
 		return nil, r.err
 	}
 	return r.records, nil
+}
+
+// expect returns about how many records a reading will find: growing a slice of thousands took a sixth of the time of reading them.
+func (m *meta) expect(r *reading) int {
+	n := min(uint64(r.left), r.end-r.at.Offset, m.Count)
+	if m.Count > 0 && m.Bytes > 0 {
+		n = min(n, uint64(r.bytes)/max(1, m.Bytes/m.Count)+1)
+	}
+	return int(n)
 }
 
 // tail reads from memory.
@@ -96,16 +107,13 @@ func (s *Store) readDisk(ctx context.Context, r *reading, id logID) error {
 	for !r.full() {
 		err := s.readRun(ctx, r, id)
 		if err == nil {
-			if r.dense && !r.full() { // the end is missing
-				err = s.gap(r, id, r.end)
-			}
-			return err
+			return nil
 		}
 		if !pebble.IsCorruptionError(err) {
 			return err
 		}
 		from := r.at.Offset
-		next, cause := skipCorrupt(s.db, id, from, r.end), damage{err}
+		next, cause := s.skipCorrupt(id, from, r.end), err
 		r.at.Offset = next
 		r.bad(from, next-from, cause)
 	}
@@ -119,7 +127,7 @@ func (s *Store) readRun(ctx context.Context, r *reading, id logID) (err error) {
 		return err
 	}
 	defer func() {
-		err = ended(it, err)
+		err = errors.Join(err, it.Close())
 	}()
 	ok := it.SeekLT(blockKey(id, r.at.Offset+1))
 	if !ok && it.Error() == nil {
@@ -134,10 +142,9 @@ func (s *Store) readRun(ctx context.Context, r *reading, id logID) (err error) {
 			return err
 		}
 		first := blockFirst(it.Key())
-		if r.dense && first > r.at.Offset { // a log that was damaged may be read without its end
-			if err := s.gap(r, id, first); err != nil {
-				return err
-			}
+		if from := r.at.Offset; r.dense && first > from {
+			r.at.Offset = first
+			r.bad(from, first-from, errMissing) // a log that was damaged may be read without its end
 			if r.full() {
 				break
 			}
@@ -154,25 +161,6 @@ func (s *Store) readRun(ctx context.Context, r *reading, id logID) (err error) {
 		}
 	}
 	return it.Error()
-}
-
-// gap passes over records that are not there, up to an offset. That is damage unless they were trimmed or removed since the reading began: then the
-// description of the partition, which is written together with that, says so.
-func (s *Store) gap(r *reading, id logID, to uint64) error {
-	from := r.at.Offset
-	r.at.Offset = to
-	value, err := s.get(partitionKey(id))
-	if err != nil || value == nil {
-		return err
-	}
-	var now meta
-	if err := now.decode(value); err != nil {
-		return err
-	}
-	if from = max(from, now.First); from < to && now.dense() {
-		r.bad(from, to-from, errMissing)
-	}
-	return nil
 }
 
 // Bounds implements [store.Store].

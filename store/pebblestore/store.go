@@ -25,17 +25,17 @@ type Store struct {
 	queue   *queue
 	tasks   task.Scope
 	builder *builder
-	groups  chan *group
-	slots   chan struct{} // one per group in flight
 	failed  chan struct{} // closed by the first failure
-	built   chan struct{} // closed when the builder has ended
-	told    chan struct{} // closed when the publisher has ended
 	full    atomic.Pointer[error]
 	ballast ballast
 	stats   counters
 	closing sync.RWMutex // read-locked by whoever uses db
 	leaving atomic.Bool  // Close was called
 	closed  atomic.Bool
+
+	committed chan struct{}         // closed when nothing more is committed
+	refused   chan struct{}         // closed when nothing more is answered
+	underWay  atomic.Pointer[group] // at Pebble; who takes it out answers for it
 
 	mu      sync.RWMutex
 	visible map[store.Partition]*partition
@@ -45,17 +45,17 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// start starts the two goroutines that commit; Close waits for them.
+// start starts the goroutine that commits, and the one that answers once it cannot; Close waits for them.
 func (s *Store) start() {
 	ctx := context.Background()
-	s.tasks.Go(ctx, "store: build", func(context.Context) error {
-		defer close(s.built)
-		s.builder.run()
+	s.tasks.Go(ctx, "store: commit", func(context.Context) error {
+		defer close(s.committed)
+		s.run()
 		return nil
 	})
-	s.tasks.Go(ctx, "store: publish", func(context.Context) error {
-		defer close(s.told)
-		s.publish()
+	s.tasks.Go(ctx, "store: refuse", func(context.Context) error {
+		defer close(s.refused)
+		s.refuse()
 		return nil
 	})
 }
@@ -125,7 +125,7 @@ func (s *Store) Health() error {
 	return nil
 }
 
-// fail ends all writing. What waits is answered by the publisher.
+// fail ends all writing. What waits is answered by refuse.
 func (s *Store) fail(cause error) {
 	err := fmt.Errorf("%w: %w", store.ErrFailed, cause)
 	if !s.queue.fail(err) {
@@ -165,7 +165,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.leaving.Store(true)
-	<-s.told
+	<-s.refused
 	failure := s.queue.failure()
 	s.closing.Lock()
 	s.closed.Store(true)
@@ -177,13 +177,13 @@ func (s *Store) Close() error {
 // shut closes Pebble. After a failure that may never finish; then it is left behind, fenced off from the disk.
 func (s *Store) shut(failed bool) error {
 	if !failed {
-		<-s.built
+		<-s.committed
 		return s.db.Close()
 	}
 	closed := make(chan struct{})
 	s.tasks.Go(context.Background(), "store: close", func(context.Context) error {
 		defer close(closed)
-		<-s.built
+		<-s.committed
 		_ = s.db.Close() // the failure is known
 		return nil
 	})
