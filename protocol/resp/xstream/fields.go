@@ -92,20 +92,24 @@ func appendJSON(dst []byte, fields [][]byte) []byte {
 	return append(dst, '}')
 }
 
+// appendString copies what needs no escape in one piece: byte by byte, it was a seventeenth of the CPU of an XADD.
 func appendString(dst, text []byte) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
-	for _, b := range text {
-		switch {
-		case b == '"' || b == '\\':
+	from := 0
+	for i, b := range text {
+		escaped := b == '"' || b == '\\'
+		if !escaped && b >= ' ' && b != 0x7f {
+			continue
+		}
+		dst = append(dst, text[from:i]...)
+		if from = i + 1; escaped {
 			dst = append(dst, '\\', b)
-		case b < ' ' || b == 0x7f:
+		} else {
 			dst = append(dst, '\\', 'u', '0', '0', hex[b>>4], hex[b&15])
-		default:
-			dst = append(dst, b)
 		}
 	}
-	return append(dst, '"')
+	return append(append(dst, text[from:]...), '"')
 }
 
 // Fields returns the fields of an event as an entry, names and values in turn. Some of them point into the event.
