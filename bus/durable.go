@@ -123,6 +123,13 @@ func (b *Bus) Prepare(e *event.Event) error {
 	return nil
 }
 
+// Idle reports whether all events that were stored have been delivered.
+func (b *Bus) Idle() bool {
+	b.stored.mu.Lock()
+	defer b.stored.mu.Unlock()
+	return !b.stored.active
+}
+
 // Wait waits until all events that were stored have been delivered.
 func (b *Bus) Wait() { b.stored.wait() }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync/atomic"
 
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
@@ -108,6 +109,18 @@ type liveHandler struct {
 	workers int
 	handler Handler
 	queue   *Queue
+	handled atomic.Uint64 // of those taken from the queue
+}
+
+// busy returns how many events wait, and how many are being handled.
+func (l *liveHandler) busy() (queued, handling int) {
+	l.queue.mu.Lock()
+	queued, taken := l.queue.events.n, l.queue.taken
+	l.queue.mu.Unlock()
+	if handled := l.handled.Load(); handled < taken { // it may have gone on meanwhile
+		handling = int(taken - handled)
+	}
+	return queued, handling
 }
 
 // addLive subscribes a live handler and enters it in the node.
@@ -136,5 +149,6 @@ func (l *liveHandler) run(ctx context.Context) {
 		if err := task.Try(func() error { return l.handler(ctx, d) }); err != nil && !errors.Is(err, Skip) {
 			l.node.opts.Logger.Warn("an event could not be handled", "kind", l.kind, "name", l.name, "subject", e.Subject, "id", e.ID, "error", err)
 		}
+		l.handled.Add(1)
 	}
 }

@@ -121,7 +121,7 @@ func TestHandleLive(t *testing.T) {
 	if _, err := r.Bus().PublishLive(&event.Event{Subject: "sensors/a/temperature", Data: []byte("{")}); err != nil {
 		t.Fatal(err)
 	}
-	if live := r.Live(); fmt.Sprint(live) != "[{watch sensors/+/temperature 5 0}]" {
+	if live := r.Live(); fmt.Sprint(live) != "[{watch sensors/+/temperature 5 0 0}]" {
 		t.Error(live)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -154,6 +154,7 @@ type LiveInfo struct {
 	Name    string `json:"name"`
 	Filter  string `json:"filter"`
 	Queued  int    `json:"queued"`  // events that wait
+	Busy    int    `json:"busy"`    // events that are being handled
 	Dropped uint64 `json:"dropped"` // events that were lost because the queue was full
 }
 
@@ -163,7 +164,8 @@ func (n *Node) Live() []LiveInfo {
 	defer n.mu.Unlock()
 	all := make([]LiveInfo, len(n.live))
 	for i, l := range n.live {
-		all[i] = LiveInfo{Name: l.name, Filter: l.filter, Queued: l.queue.Len(), Dropped: l.queue.Dropped()}
+		all[i] = LiveInfo{Name: l.name, Filter: l.filter, Dropped: l.queue.Dropped()}
+		all[i].Queued, all[i].Busy = l.busy()
 	}
 	return all
 }

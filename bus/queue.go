@@ -58,6 +58,7 @@ type Queue struct {
 	mu     sync.Mutex
 	events ring
 	bytes  int
+	taken  uint64
 	room   chan struct{} // closed when there may be room again; nil while nobody waits for it
 	reason error         // why it is closed
 }
@@ -171,6 +172,7 @@ func (q *Queue) take() (*event.Event, error) {
 		return nil, q.reason
 	}
 	e := q.events.pop()
+	q.taken++
 	q.bytes -= e.Size()
 	if q.room != nil {
 		close(q.room) // all who wait look again, since what fits for one may not for another

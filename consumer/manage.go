@@ -184,7 +184,7 @@ type PartitionInfo struct {
 	Cursor    uint64 `json:"cursor"` // everything before it is done
 	End       uint64 `json:"end"`
 	Lag       uint64 `json:"lag"`
-	InFlight  int    `json:"in_flight"` // events in memory
+	InFlight  int    `json:"in_flight"` // events in memory, also those that are being committed
 	Held      int    `json:"held"`      // keys that wait for their next attempt
 }
 
@@ -291,6 +291,9 @@ func (c *Consumer) inMemory(n int, info *PartitionInfo) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	info.InFlight, info.Held = p.flight.len(), len(p.held)
+	if p.commit != nil {
+		info.InFlight += len(p.commit.items)
+	}
 	return true
 }
 

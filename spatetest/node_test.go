@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/spate-io/spate"
+	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/consumer"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/spatetest"
@@ -66,6 +68,31 @@ func TestNode(t *testing.T) {
 				check(t, "stored", n.Stored("in"), "in/a=1", "in/a=3")
 			})
 		})
+	}
+}
+
+// Settle waits for live handlers too, whether what they handle was stored, and whoever published it: nothing that they publish comes later.
+func TestSettleWaitsForLiveHandlers(t *testing.T) {
+	o := options(forward, consumer.Config{})
+	setup := o.Setup
+	o.Setup = func(app *spate.App) error {
+		relay := func(from, to string) error {
+			return bus.HandleLive(app, bus.NewTopic[[]byte](from), from, func(ctx context.Context, data []byte) error {
+				for range 100 {
+					runtime.Gosched()
+				}
+				return bus.Publish(ctx, bus.NewTopic[[]byte](to), data)
+			})
+		}
+		return errors.Join(setup(app), relay("out/a", "$one"), relay("$one", "$two"), relay("$two", "in/b"))
+	}
+	n := spatetest.New(t, o)
+	for i := range 50 {
+		n.Publish("in/a", fmt.Sprint(i))
+		n.Settle()
+		if got := n.Published("out/b"); len(got) != i+1 {
+			t.Fatalf("after %d events %d came to the end", i+1, len(got))
+		}
 	}
 }
 

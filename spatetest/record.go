@@ -121,14 +121,7 @@ func (n *Node) PublishEvent(e *event.Event) *event.Event {
 	}
 }
 
-func (l *life) hasCrashed() bool {
-	select {
-	case <-l.crashed:
-		return true
-	default:
-		return false
-	}
-}
+func (l *life) hasCrashed() bool { return closed(l.crashed) }
 
 // Published returns the events that were published so far and match a filter, oldest first.
 func (n *Node) Published(filter string) []*event.Event {
@@ -183,24 +176,41 @@ func (n *Node) report() string {
 	return b.String()
 }
 
-// Settle waits until all consumers that are not paused have handled everything, so that what has not been published by then will not be.
+// Settle waits until everything is handled: by all consumers that are not paused, and by the live handlers and responders, to whom all that was stored has
+// been delivered. What they have not published by then they will not. It does not wait for goroutines of the test, nor for readers.
 func (n *Node) Settle() {
 	n.t.Helper()
 	ctx, cancel := n.patient()
 	defer cancel()
 	for {
 		changed := n.record.more()
+		before := n.progress()
 		busy, err := n.busy(ctx)
-		if err == nil && busy == "" {
-			return
+		if err == nil && busy == "" && n.progress() == before && !closed(changed) {
+			return // at no moment since before was there anything to do, or it would have been seen here or there
 		}
 		if waited := pause(ctx, changed); waited != nil {
-			n.t.Fatalf("waiting for the consumers to handle everything: %v; %s", errors.Join(waited, err), busy)
+			n.t.Fatalf("waiting for everything to be handled: %v; %s", errors.Join(waited, err), busy)
 		}
 	}
 }
 
-// busy says which consumer has something to do, or nothing.
+// progress changes with every event that is delivered, and with every life.
+func (n *Node) progress() string {
+	l := n.last()
+	return fmt.Sprintf("%p %d", l, l.app.Bus().Stats().Published)
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// busy says who has something to do, or nothing. Consumers come first: they hand over for delivery before they are done.
 func (n *Node) busy(ctx context.Context) (string, error) {
 	l, err := n.alive(ctx)
 	if err != nil {
@@ -211,8 +221,16 @@ func (n *Node) busy(ctx context.Context) (string, error) {
 		return "", err
 	}
 	for _, c := range all {
-		if !c.Paused && c.Lag > 0 {
+		if !c.Paused && (c.Lag > 0 || slices.ContainsFunc(c.Partitions, func(p consumer.PartitionInfo) bool { return p.InFlight > 0 })) {
 			return fmt.Sprintf("the consumer %q has %d events to handle; running: %t; %s", c.Name, c.Lag, c.Running, c.Error), nil
+		}
+	}
+	if !l.app.Bus().Idle() {
+		return "stored events are being delivered", nil
+	}
+	for _, h := range l.app.Node().Live() {
+		if h.Queued+h.Busy > 0 {
+			return fmt.Sprintf("%q has %d live events to handle", h.Name, h.Queued+h.Busy), nil
 		}
 	}
 	if l.hasCrashed() {
