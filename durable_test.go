@@ -107,9 +107,13 @@ func TestDataErrors(t *testing.T) {
 		want   error
 		words  string
 	}{
-		"in use":            {func(*spate.Options) {}, store.ErrInUse, dir},
-		"two stores":        {func(o *spate.Options) { o.Store = memstore.New(memstore.Options{}) }, nil, "Data or Store"},
-		"a bad stream":      {func(o *spate.Options) { o.Data = t.TempDir(); o.Streams = []stream.Config{{Name: "x"}} }, stream.ErrConfig, "subjects"},
+		"in use":       {func(*spate.Options) {}, store.ErrInUse, dir},
+		"two stores":   {func(o *spate.Options) { o.Store = memstore.New(memstore.Options{}) }, nil, "Data or Store"},
+		"a bad stream": {func(o *spate.Options) { o.Data = t.TempDir(); o.Streams = []stream.Config{{Name: "x"}} }, stream.ErrConfig, "subjects"},
+		"the server's name": {func(o *spate.Options) {
+			o.Data = t.TempDir()
+			o.Streams = []stream.Config{{Name: "$evil", Subjects: []string{"x"}}}
+		}, stream.ErrConfig, "the server's own"},
 		"streams, no store": {func(o *spate.Options) { o.Data = ""; o.Streams = []stream.Config{{Name: "x"}} }, nil, "no store"},
 	}
 	for name, tt := range tests {

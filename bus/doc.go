@@ -50,6 +50,7 @@
 //
 // # Delivery
 //
+// [Receipt] says what became of an event: how many accepted it, where it is stored, and what a dedupe window left out, which is not delivered either.
 // At most once per subscription, also of what is stored: who must not lose anything reads the stream. A [Client] that has several matching subscriptions gets the
 // event once for each, as in Redis; the message says which one matched. A subscription whose creation returned before Publish was
 // called is served. After Unsubscribe has returned, a publish that had begun before may still deliver; a subscriber

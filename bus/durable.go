@@ -22,39 +22,61 @@ func (b *Bus) Captured(subject []byte) bool {
 	return b.streams != nil && b.streams.Captures(view(subject))
 }
 
+// Receipt says what became of events that were published. Nobody may change it.
+type Receipt struct {
+	// Receivers is how many subscriptions accepted them, in all.
+	Receivers int
+	// Stored has an element for each event and stream that captures it, in order: where the event is. One that is a Duplicate was left out, since
+	// the stream holds an event of that ID already, at that place.
+	Stored []store.Append
+}
+
+// Duplicate tells whether an event was left out by every stream that captures it, and so was not delivered either.
+func (r Receipt) Duplicate(e *event.Event) bool {
+	captured := false
+	for i := range r.Stored {
+		if a := &r.Stored[i]; a.Event == e {
+			if captured = true; !a.Duplicate {
+				return false
+			}
+		}
+	}
+	return captured
+}
+
 // Publish publishes an event: it is stored in the streams that capture its subject, if there are any, and then delivered to
-// the subscriptions. It returns once it is stored and delivered, with the number of subscriptions that accepted it. It sets the ID and the time if they are zero. From
+// the subscriptions. It returns once it is stored and delivered. It sets the ID and the time if they are zero. From
 // here on nobody may change the event. When the context ends first, the event may be published nevertheless.
-func (b *Bus) Publish(ctx context.Context, e *event.Event) (receivers int, err error) {
+func (b *Bus) Publish(ctx context.Context, e *event.Event) (Receipt, error) {
 	if err := ctx.Err(); err != nil {
-		return 0, err
+		return Receipt{}, err
 	}
 	type result struct {
-		receivers int
-		err       error
+		receipt Receipt
+		err     error
 	}
 	done := make(chan result, 1) // nobody may wait for it any more
-	b.Submit([]*event.Event{e}, func(receivers int, err error) { done <- result{receivers, err} })
+	b.Submit([]*event.Event{e}, func(r Receipt, err error) { done <- result{r, err} })
 	select {
 	case r := <-done:
-		return r.receivers, r.err
+		return r.receipt, r.err
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return Receipt{}, ctx.Err()
 	}
 }
 
 // Submit publishes events without waiting for the disk, unless too many wait for it. All of them are stored in one commit, or
-// none is. Done is called once, with the number of subscriptions that accepted them in all: before Submit returns if no stream captures any of
+// none is. Done is called once, with what became of them: before Submit returns if no stream captures any of
 // the events, and else from the goroutine that delivers, in the order in which the events were stored. It must not
 // block.
-func (b *Bus) Submit(events []*event.Event, done func(receivers int, err error)) {
+func (b *Bus) Submit(events []*event.Event, done func(Receipt, error)) {
 	for _, e := range events {
 		err := e.Validate(b.limits.Event)
-		if err == nil && reserved(e.Subject) {
+		if err == nil && Reserved(e.Subject) {
 			err = fmt.Errorf("publishing on %.80q: %w", e.Subject, ErrReserved)
 		}
 		if err != nil {
-			done(0, err)
+			done(Receipt{}, err)
 			return
 		}
 		b.stamp(e)
@@ -65,14 +87,14 @@ func (b *Bus) Submit(events []*event.Event, done func(receivers int, err error))
 	}
 	switch {
 	case err != nil:
-		done(0, err)
+		done(Receipt{}, err)
 	case !captured:
-		done(b.deliverAll(events), nil)
+		done(Receipt{Receivers: b.deliverAll(events)}, nil)
 	}
 }
 
 // store submits what streams capture of events, and tells whether that is anything: then done is called in due course.
-func (b *Bus) store(events []*event.Event, done func(receivers int, err error)) (captured bool, err error) {
+func (b *Bus) store(events []*event.Event, done func(Receipt, error)) (captured bool, err error) {
 	batch := &store.Batch{}
 	strongest := store.None
 	for _, e := range events {
@@ -100,8 +122,9 @@ func (b *Bus) store(events []*event.Event, done func(receivers int, err error)) 
 // ErrReserved means that a subject is the server's own: only consumers publish dead letters.
 var ErrReserved = errors.New("the subject is reserved for dead letters")
 
-func reserved(subject string) bool {
-	if subject[0] != '$' {
+// Reserved tells whether a subject is one on which only consumers publish.
+func Reserved(subject string) bool {
+	if subject == "" || subject[0] != '$' {
 		return false
 	}
 	first, _, _ := strings.Cut(subject, "/")
@@ -156,7 +179,7 @@ type delivery struct {
 type stored struct {
 	events []*event.Event
 	batch  *store.Batch // nil if nothing of it can be a duplicate
-	done   func(receivers int, err error)
+	done   func(Receipt, error)
 	err    error
 }
 
@@ -216,13 +239,17 @@ func (d *delivery) run() {
 const maxKeptQueue = 4096
 
 func (d *delivery) deliver(s *stored) {
-	receivers := 0
+	r := Receipt{}
 	if s.err == nil {
-		receivers = d.bus.deliverAll(s.fresh())
+		r.Receivers = d.bus.deliverAll(s.fresh())
 	}
-	if s.done != nil {
-		s.done(receivers, s.err)
+	if s.done == nil {
+		return
 	}
+	if s.err == nil && s.batch != nil {
+		r.Stored = s.batch.Appends
+	}
+	s.done(r, s.err)
 }
 
 // fresh returns the events without those that every stream already had.

@@ -59,7 +59,7 @@ func TestPromiseDurability(t *testing.T) {
 	}
 	defer q.Close()
 	for _, subject := range []string{"kept/1", "lost/1"} {
-		if n, err := b.Publish(t.Context(), &event.Event{Subject: subject, Data: []byte(subject)}); n != 1 || err != nil {
+		if n, err := b.Publish(t.Context(), &event.Event{Subject: subject, Data: []byte(subject)}); n.Receivers != 1 || err != nil {
 			t.Fatal(n, err)
 		}
 		if b.Captured([]byte(subject)) != strings.HasPrefix(subject, "kept") {
@@ -115,7 +115,7 @@ func TestSubmitOrder(t *testing.T) {
 		text := fmt.Sprint(i)
 		want = append(want, text)
 		done.Add(1)
-		b.Submit([]*event.Event{{Subject: "kept/1", Data: []byte(text)}}, func(_ int, err error) {
+		b.Submit([]*event.Event{{Subject: "kept/1", Data: []byte(text)}}, func(_ bus.Receipt, err error) {
 			defer done.Done()
 			mu.Lock()
 			defer mu.Unlock()
@@ -145,11 +145,11 @@ func TestSubmitTogether(t *testing.T) {
 	s.FailNext(1, store.ErrFull)
 	three := []*event.Event{{Subject: "kept/1"}, {Subject: "other"}, {Subject: "kept/2"}}
 	done := make(chan error, 1)
-	b.Submit(three, func(_ int, err error) { done <- err })
+	b.Submit(three, func(_ bus.Receipt, err error) { done <- err })
 	if err := <-done; !errors.Is(err, store.ErrFull) || len(stored(t, s)) != 0 {
 		t.Errorf("got %v", err)
 	}
-	b.Submit(three, func(_ int, err error) { done <- err })
+	b.Submit(three, func(_ bus.Receipt, err error) { done <- err })
 	if err := <-done; err != nil || len(stored(t, s)) != 2 {
 		t.Errorf("got %v", err)
 	}
@@ -166,9 +166,11 @@ func TestDedupe(t *testing.T) {
 	var ids event.Generator
 	id := ids.New()
 	for want := range 3 {
-		n, err := b.Publish(t.Context(), &event.Event{ID: id, Subject: "kept/1", Data: []byte("once")})
-		if err != nil || n != map[bool]int{true: 1}[want == 0] {
-			t.Errorf("%d receivers, %v", n, err)
+		e := &event.Event{ID: id, Subject: "kept/1", Data: []byte("once")}
+		r, err := b.Publish(t.Context(), e)
+		first := want == 0
+		if err != nil || r.Receivers != map[bool]int{true: 1}[first] || r.Duplicate(e) == first || len(r.Stored) != 1 || r.Stored[0].Duplicate == first || r.Stored[0].Offset != 0 {
+			t.Errorf("%+v, %v", r, err)
 		}
 	}
 	if got := stored(t, s); len(got) != 1 || q.Len() != 1 {
@@ -186,7 +188,7 @@ func TestSlowSubscriberDoesNotHoldUpTheStore(t *testing.T) {
 	var acked sync.WaitGroup
 	acked.Add(10)
 	for range 10 {
-		b.Submit([]*event.Event{{Subject: "kept/1"}}, func(int, error) { acked.Done() })
+		b.Submit([]*event.Event{{Subject: "kept/1"}}, func(bus.Receipt, error) { acked.Done() })
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

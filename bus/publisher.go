@@ -65,7 +65,7 @@ func (p *Publisher[T]) Publish(ctx context.Context, v T) error {
 	if err := p.admit(ctx, size); err != nil {
 		return err
 	}
-	p.bus.Submit([]*event.Event{e}, func(_ int, err error) { p.finish(size, err) })
+	p.bus.Submit([]*event.Event{e}, func(_ Receipt, err error) { p.finish(size, err) })
 	return nil
 }
 

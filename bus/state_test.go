@@ -141,7 +141,9 @@ func TestWhichStream(t *testing.T) {
 	reads(deep, "shop.any.orders.all")
 	reads(deep, "shop.any.orders.all") // which is there now
 	create("all", "#")
-	create("$own", "$own/#")
+	if err := r.log.Reserve(t.Context(), stream.Config{Name: "$own", Subjects: []string{"$own/#"}}); err != nil {
+		t.Fatal(err)
+	}
 	reads(bus.NewTopic[order]("$own/+"), "$own")
 	reads(deep, "shop.any.orders.all")
 	reads(bus.NewTopic[order]("other"), "all")

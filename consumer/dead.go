@@ -64,11 +64,8 @@ const (
 // reserve makes the streams of dead letters.
 func (s *Set) reserve(ctx context.Context) error {
 	for _, name := range []string{DeadStream, RedriveStream} {
-		if _, err := s.opts.Log.Get(name); err == nil {
-			continue
-		}
 		c := stream.Config{Name: name, Subjects: []string{name + "/#"}, Partitions: 1}
-		if _, err := s.opts.Log.Create(ctx, c); err != nil {
+		if err := s.opts.Log.Reserve(ctx, c); err != nil {
 			return fmt.Errorf("making the stream of dead letters: %w", err)
 		}
 	}

@@ -112,6 +112,27 @@ func (f Filter) Covers(g Filter) bool {
 	}
 }
 
+// Overlaps reports whether there is a subject that both select.
+func (f Filter) Overlaps(g Filter) bool {
+	if f.text == "" || g.text == "" || startsWild(f.text) && startsReserved(g.text) || startsWild(g.text) && startsReserved(f.text) {
+		return false
+	}
+	fs, gs := f.text, g.text
+	fmore, gmore := true, true
+	for fmore && gmore {
+		var a, b string
+		a, fs, fmore = cutLevel(fs)
+		b, gs, gmore = cutLevel(gs)
+		if a == multiLevel || b == multiLevel {
+			return true
+		}
+		if a != b && a != singleLevel && b != singleLevel {
+			return false
+		}
+	}
+	return fmore == gmore || fmore && fs == multiLevel || gmore && gs == multiLevel
+}
+
 func startsReserved(text string) bool { return text != "" && text[0] == reserved }
 
 func startsWild(text string) bool { return text[0] == singleLevel[0] || text[0] == multiLevel[0] }

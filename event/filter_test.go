@@ -117,6 +117,26 @@ func TestFilterCovers(t *testing.T) {
 	}
 }
 
+// TestFilterOverlaps compares as TestFilterCovers does.
+func TestFilterOverlaps(t *testing.T) {
+	filters := combine([]string{"a", "$", "+", "#"}, 3, func(f string) bool { _, err := ParseFilter(f, Limits{}); return err == nil })
+	subjects := combine([]string{"a", "$", "z", ""}, 4, func(s string) bool { return s != "" })
+	for _, one := range filters {
+		for _, other := range filters {
+			want := false
+			for _, s := range subjects {
+				want = want || naiveMatch(one, s) && naiveMatch(other, s)
+			}
+			if got := mustFilter(t, one).Overlaps(mustFilter(t, other)); got != want {
+				t.Errorf("%q overlaps %q = %v, want %v", one, other, got, want)
+			}
+		}
+	}
+	if (Filter{}).Overlaps(mustFilter(t, "#")) || mustFilter(t, "#").Overlaps(Filter{}) {
+		t.Error("the zero Filter overlaps")
+	}
+}
+
 // combine returns the accepted texts of up to depth levels over an alphabet.
 func combine(alphabet []string, depth int, accept func(string) bool) []string {
 	all, last := []string{}, append([]string(nil), alphabet...)

@@ -134,7 +134,9 @@ func Default() Config {
 			SubscribersPerAddress: httpapi.DefaultSubscribersPerAddress, QueueEvents: httpapi.DefaultQueueEvents,
 			QueueBytes: httpapi.DefaultQueueBytes, Heartbeat: httpapi.DefaultHeartbeat,
 		}},
-		RESP: RESP{Overflow: "disconnect", CreateStreams: "auto", Limits: resp.Limits{Args: resp.DefaultArgs, NameLength: resp.DefaultNameLength}},
+		RESP: RESP{Overflow: "disconnect", CreateStreams: "auto", Limits: resp.Limits{
+			Args: resp.DefaultArgs, NameLength: resp.DefaultNameLength, Streams: resp.StreamLimits{}.WithDefaults(),
+		}},
 		Limits: engine.Limits{
 			Connections: engine.DefaultConnections, PerAddress: none, AcceptRate: none, Handshakes: engine.DefaultHandshakes,
 			Message: engine.DefaultMessage, Buffered: engine.DefaultBuffered, BufferedTotal: engine.DefaultBufferedTotal,

@@ -63,6 +63,8 @@ func TestFilesThatAreWrong(t *testing.T) {
 		{"a request that is too long for resp", "limits:\n  message: 1025MiB\n", []string{
 			":2: limits.message: 1074790400 is more than 1073741824 bytes (1GiB), the largest request that resp can read"}},
 		{"an argument that is too long for resp", "resp:\n  limits:\n    bulk: 2GiB\n", []string{":3: resp.limits.bulk: 2147483648 is more than 1073741824 bytes (1GiB)"}},
+		{"a stream with a name of the server", "streams:\n  - {name: $evil, subjects: [a]}\n", []string{
+			`:2: streams[0]: the configuration of the stream is not usable: the name "$evil" is the server's own`}},
 		{"several things", "engine: kqueue\nlog: {format: xml}\n", []string{
 			`:1: engine: "kqueue" is not one of epoll and net`, `:2: log.format: "xml" is not one of auto, text and json`}},
 		{"a word that is like another by chance", "foo: 1\n", []string{":1: foo: unknown key; known here: listen, engine"}},

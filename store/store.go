@@ -45,8 +45,8 @@ type Store interface {
 	Scan(ctx context.Context, prefix, after string, limit int) ([]Entry, error)
 
 	// Snapshot writes all that the store holds at this moment, in a format of its own, from which it can be restored. The store is
-	// used as usual meanwhile.
-	Snapshot(ctx context.Context, w io.Writer) error
+	// used as usual meanwhile. A record that cannot be read ends it with a [CorruptError]; see [SnapshotOptions].OnCorrupt.
+	Snapshot(ctx context.Context, w io.Writer, options SnapshotOptions) error
 
 	// Limits returns what a batch may hold.
 	Limits() Limits
@@ -109,6 +109,13 @@ type ReadOptions struct {
 	// Bytes is how many bytes of records are returned at most, unless the first one is larger. Default [DefaultReadBytes].
 	Bytes int
 	// OnCorrupt, if it is set, is told of each record that cannot be read, which is then left out. By default reading ends there.
+	OnCorrupt func(*CorruptError)
+}
+
+// SnapshotOptions says what to do about what cannot be read. The zero value is good.
+type SnapshotOptions struct {
+	// OnCorrupt, if it is set, is told of each record that cannot be read, which is then left out, as if it had been removed. State and cursors are never left
+	// out. By default the snapshot ends there.
 	OnCorrupt func(*CorruptError)
 }
 

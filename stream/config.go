@@ -13,7 +13,8 @@ import (
 
 // Config describes a stream. In JSON, durations are texts such as "36h" and absent means the default.
 type Config struct {
-	// Name identifies the stream: 1 to 255 letters, digits, and any of "._:-/" and others that are visible, without spaces.
+	// Name identifies the stream: 1 to 255 letters, digits, and any of "._:-/" and others that are visible, without spaces. Names that begin with "$"
+	// are the server's own.
 	Name string `json:"name"`
 	// Subjects are the filters of what it captures. At least one.
 	Subjects []string `json:"subjects"`
@@ -84,8 +85,16 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate reports everything that is wrong with a configuration.
+// Validate reports everything that is wrong with the configuration of a stream that is to be created.
 func (c Config) Validate(limits event.Limits) error {
+	if reserved(c.Name) {
+		return fmt.Errorf("%w: the name %.80q is the server's own, since it begins with $: choose another", ErrConfig, c.Name)
+	}
+	return c.check(limits)
+}
+
+// check reports what is wrong, whoever the stream belongs to.
+func (c Config) check(limits event.Limits) error {
 	var errs []error
 	wrong := func(bad bool, format string, args ...any) {
 		if bad {

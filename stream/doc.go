@@ -15,6 +15,11 @@
 // What a [Store] promises about batches, see package store. [Config].Durability may promise less for a stream; it is
 // said in the log when the stream is opened. Events that a dedupe window knows are acknowledged and left out.
 //
+// # Identity
+//
+// A name can be used again after its stream was removed, and offsets begin at 0 then. [Stream.ID] tells the two apart: who keeps an offset outside of
+// the store keeps the ID beside it.
+//
 // # Retention
 //
 // Records beyond the limits of a stream (age, bytes, count, each for a partition) are removed from the front by [Log.Run],

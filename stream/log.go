@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spate-io/spate/event"
@@ -39,8 +40,10 @@ var (
 type Log struct {
 	store store.Store
 	opts  Options
+	ids   event.Generator
 
 	capture event.Trie[*Stream]
+	changes atomic.Uint64
 	// gate is read-locked from where an event is captured to where its batch is submitted, so that nothing is appended to a stream that was removed.
 	gate sync.RWMutex
 
@@ -51,12 +54,28 @@ type Log struct {
 
 // Stream is one stream as it was configured. A change makes another.
 type Stream struct {
+	id         event.ID
 	config     Config
 	key        keyRule
 	durability store.Durability
 	filters    []event.Filter
 	revision   uint64
 }
+
+// definition is a stream as it is stored.
+type definition struct {
+	ID event.ID `json:"id"`
+	Config
+}
+
+// Overlaps tells whether the stream captures a subject that a filter selects.
+func (s *Stream) Overlaps(filter event.Filter) bool {
+	return slices.ContainsFunc(s.filters, filter.Overlaps)
+}
+
+// ID tells the stream from every other that had its name before: it is given at the creation, and stays through changes, restarts and
+// backups. A stream that is removed and created again has another one, and its offsets begin at 0.
+func (s *Stream) ID() event.ID { return s.id }
 
 // Config returns how the stream is configured, with the defaults filled in.
 func (s *Stream) Config() Config {
@@ -87,6 +106,7 @@ func Open(ctx context.Context, s store.Store, o Options) (*Log, error) {
 		o.Retain = DefaultRetain
 	}
 	l := &Log{store: s, opts: o, streams: map[string]*Stream{}}
+	l.ids.Clock = o.Clock
 	for after, more := "", true; more; {
 		const page = 1000
 		entries, err := s.Scan(ctx, configPrefix, after, page)
@@ -106,16 +126,16 @@ func Open(ctx context.Context, s store.Store, o Options) (*Log, error) {
 
 // load enters a stream that was stored.
 func (l *Log) load(e store.Entry) error {
-	var c Config
-	err := json.Unmarshal(e.Data, &c)
+	var d definition
+	err := json.Unmarshal(e.Data, &d)
 	var st *Stream
 	if err == nil {
-		st, err = l.parse(c)
+		st, err = l.parse(d.Config)
 	}
 	if err != nil {
 		return fmt.Errorf("the stored configuration %q: %w", e.Key, err)
 	}
-	st.revision = e.Revision
+	st.id, st.revision = d.ID, e.Revision
 	l.enter(st)
 	return nil
 }
@@ -123,7 +143,7 @@ func (l *Log) load(e store.Entry) error {
 // parse checks a configuration.
 func (l *Log) parse(c Config) (*Stream, error) {
 	c = c.withDefaults()
-	if err := c.Validate(l.opts.Limits); err != nil {
+	if err := c.check(l.opts.Limits); err != nil {
 		return nil, err
 	}
 	s := &Stream{config: c, durability: durabilities[c.Durability]}
@@ -144,6 +164,7 @@ func (l *Log) enter(s *Stream) {
 	for _, f := range s.filters {
 		l.capture.Add(f, s)
 	}
+	l.changes.Add(1)
 	if s.durability != store.Fsync {
 		l.opts.Logger.Warn("a stream does not wait for the disk: what it acknowledges may be lost",
 			"stream", s.config.Name, "durability", s.config.Durability, "lost", losses[s.durability])
@@ -160,10 +181,33 @@ func (l *Log) leave(s *Stream) {
 	for _, f := range s.filters {
 		l.capture.Remove(f, s)
 	}
+	l.changes.Add(1)
 }
+
+// Changes returns a number that grows whenever a stream begins or ends to capture: who keeps what [Log.Capturing] has returned looks again then.
+func (l *Log) Changes() uint64 { return l.changes.Load() }
 
 // Create makes a stream. One that exists with the same configuration is fine; with another it is [ErrExists].
 func (l *Log) Create(ctx context.Context, c Config) (*Stream, error) {
+	if err := c.Validate(l.opts.Limits); err != nil {
+		return nil, err
+	}
+	return l.create(ctx, c)
+}
+
+// Reserve makes a stream of the server's own, if there is none: its name begins with "$", which nobody else can use, and it cannot be removed.
+func (l *Log) Reserve(ctx context.Context, c Config) error {
+	if !reserved(c.Name) {
+		return fmt.Errorf("%w: the name %.80q of a stream of the server itself must begin with $", ErrConfig, c.Name)
+	}
+	if _, err := l.Get(c.Name); err == nil { // its retention may have been changed
+		return nil
+	}
+	_, err := l.create(ctx, c)
+	return err
+}
+
+func (l *Log) create(ctx context.Context, c Config) (*Stream, error) {
 	s, err := l.parse(c)
 	if err != nil {
 		return nil, err
@@ -179,6 +223,7 @@ func (l *Log) Create(ctx context.Context, c Config) (*Stream, error) {
 	if len(l.streams) >= MaxStreams {
 		return nil, fmt.Errorf("creating the stream %q: there are %d already: %w", s.config.Name, MaxStreams, ErrConfig)
 	}
+	s.id = l.ids.New()
 	if err := l.save(ctx, s, 0); err != nil {
 		return nil, err
 	}
@@ -198,7 +243,7 @@ func (l *Log) Update(ctx context.Context, c Config) (*Stream, error) {
 	old := l.streams[s.config.Name]
 	switch {
 	case old == nil:
-		return nil, notFound(c.Name)
+		return nil, NotFound(c.Name)
 	case sameConfig(old.config, s.config):
 		return old, nil
 	case reserved(c.Name) && !slices.Equal(old.config.Subjects, s.config.Subjects):
@@ -207,6 +252,7 @@ func (l *Log) Update(ctx context.Context, c Config) (*Stream, error) {
 		return nil, fmt.Errorf("%w: %q has %d partitions by %s, which cannot be changed, since the order of each key would be lost: make another stream",
 			ErrConfig, c.Name, old.config.Partitions, old.config.Key)
 	}
+	s.id = old.id
 	if err := l.save(ctx, s, old.revision); err != nil {
 		return nil, err
 	}
@@ -226,7 +272,7 @@ func sameConfig(a, b Config) bool {
 
 // save stores the configuration, if nobody else has meanwhile.
 func (l *Log) save(ctx context.Context, s *Stream, was uint64) error {
-	data, err := json.Marshal(s.config)
+	data, err := json.Marshal(definition{s.id, s.config})
 	if err != nil {
 		return err
 	}
@@ -249,7 +295,7 @@ func (l *Log) Remove(ctx context.Context, name string) error {
 	defer l.mu.Unlock()
 	s := l.streams[name]
 	if s == nil {
-		return notFound(name)
+		return NotFound(name)
 	}
 	if reserved(name) {
 		return fmt.Errorf("%w: %q is the server's own: trim it, or drop its dead letters", ErrConfig, name)
@@ -292,10 +338,11 @@ func (l *Log) Get(name string) (*Stream, error) {
 	if s := l.streams[name]; s != nil {
 		return s, nil
 	}
-	return nil, notFound(name)
+	return nil, NotFound(name)
 }
 
-func notFound(name string) error { return fmt.Errorf("%w: %.80q", ErrNotFound, name) }
+// NotFound is the error of [Log.Get] for a name that no stream has. It is for doors that must not tell who asks that there is one.
+func NotFound(name string) error { return fmt.Errorf("%w: %.80q", ErrNotFound, name) }
 
 // List returns all streams, by name.
 func (l *Log) List() []*Stream {

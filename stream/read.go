@@ -183,6 +183,7 @@ func (r *Reader) matching(records []store.Record) []store.Record {
 
 // Info is a stream and what it holds.
 type Info struct {
+	ID         event.ID       `json:"id"` // of this stream, see [Stream.ID]
 	Config     Config         `json:"config"`
 	Events     uint64         `json:"events"`
 	Bytes      uint64         `json:"bytes"`
@@ -195,7 +196,7 @@ func (l *Log) Info(ctx context.Context, name string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	info := Info{Config: s.Config()}
+	info := Info{ID: s.id, Config: s.Config()}
 	for n := range s.config.Partitions {
 		b, err := l.store.Bounds(ctx, store.Partition{Stream: name, Number: n})
 		if err != nil {

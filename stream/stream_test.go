@@ -113,6 +113,71 @@ func TestCapture(t *testing.T) {
 	}
 }
 
+// The identity of a stream lasts from its creation to its removal, across changes and restarts.
+func TestIdentity(t *testing.T) {
+	k := newKit(t)
+	id := func() event.ID {
+		s, err := k.Get("s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := k.Info(t.Context(), "s")
+		if err != nil || info.ID != s.ID() || s.ID().IsZero() {
+			t.Fatalf("%v, %v, %v", s.ID(), info.ID, err)
+		}
+		return s.ID()
+	}
+	c := stream.Config{Name: "s", Subjects: []string{"#"}}
+	k.create(c)
+	first := id()
+	k.create(c) // which changes nothing
+	c.MaxEvents = 7
+	if _, err := k.Update(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	k.open()
+	if id() != first {
+		t.Errorf("%v became %v", first, id())
+	}
+	if err := k.Remove(t.Context(), "s"); err != nil {
+		t.Fatal(err)
+	}
+	k.create(c)
+	if id() == first {
+		t.Error("another stream has the same identity")
+	}
+}
+
+// Names that begin with $ are the server's own.
+func TestReservedNames(t *testing.T) {
+	k := newKit(t)
+	c := stream.Config{Name: "$own", Subjects: []string{"$own/#"}}
+	if _, err := k.Create(t.Context(), c); !errors.Is(err, stream.ErrConfig) || c.Validate(event.Limits{}) == nil {
+		t.Errorf("created: %v", err)
+	}
+	if err := k.Reserve(t.Context(), stream.Config{Name: "own", Subjects: []string{"own"}}); !errors.Is(err, stream.ErrConfig) {
+		t.Errorf("reserved: %v", err)
+	}
+	if err := k.Reserve(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	c.MaxEvents = 5
+	if _, err := k.Update(t.Context(), c); err != nil {
+		t.Errorf("its retention cannot be changed: %v", err)
+	}
+	k.open()
+	c.MaxEvents = 0
+	if err := k.Reserve(t.Context(), c); err != nil {
+		t.Errorf("reserving it again: %v", err)
+	}
+	if s, err := k.Get("$own"); err != nil || s.Config().MaxEvents != 5 {
+		t.Errorf("reserving it again has changed it: %v", err)
+	}
+	if err := k.Remove(t.Context(), "$own"); !errors.Is(err, stream.ErrConfig) {
+		t.Errorf("removed: %v", err)
+	}
+}
+
 // The key decides the partition, and order is kept in it.
 func TestPartitions(t *testing.T) {
 	tests := []struct {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -20,8 +22,7 @@ import (
 const storeDir = "store"
 
 func newBackupCommand() *cobra.Command {
-	var r remote
-	var data string
+	var b backupFlags
 	cmd := &cobra.Command{
 		Use:   "backup FILE",
 		Short: "Write everything that a node stores to a file, while it runs",
@@ -30,34 +31,51 @@ state. The node goes on meanwhile. The backup is read again and verified before 
 gets its name, so that FILE, if it is there, can be restored; one that is there
 already is replaced then.
 
-With --data, read the data directory of a node that does not run.`,
+With --data, read the data directory of a node that does not run.
+
+A record that is damaged ends it. With --skip-damaged such records are left out, as if
+they had been removed, and a line says which: the stream, the partition, the offset,
+and how many from there on.`,
 		Example: `  spate backup "spate-$(date +%F).backup"
-  spate backup spate.backup --data spate-data`,
+  spate backup spate.backup --data spate-data --skip-damaged`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			from := func(ctx context.Context, w io.Writer) error { return backupData(ctx, data, w) }
-			if err := oneSource(cmd, data); err != nil {
-				return err
-			}
-			if data == "" {
-				c, err := r.open()
-				if err != nil {
-					return err
-				}
-				defer c.Close()
-				from = func(ctx context.Context, w io.Writer) error {
-					return c.Read(ctx, client.Request{Method: http.MethodGet, Path: []string{"backup"}}, func(from io.Reader) error {
-						_, err := io.Copy(w, from)
-						return err
-					})
-				}
-			}
-			return backup(cmd, args[0], from, r.json)
-		},
+		RunE: b.run,
 	}
-	r.add(cmd)
-	cmd.Flags().StringVar(&data, "data", "", "read this `DIRECTORY` instead of asking a node")
+	b.add(cmd)
+	cmd.Flags().StringVar(&b.data, "data", "", "read this `DIRECTORY` instead of asking a node")
+	cmd.Flags().BoolVar(&b.skip, "skip-damaged", false, "leave out records that cannot be read, and say which")
 	return cmd
+}
+
+// backupFlags are what `spate backup` is told.
+type backupFlags struct {
+	remote
+	data string
+	skip bool
+}
+
+func (b *backupFlags) run(cmd *cobra.Command, args []string) error {
+	if err := oneSource(cmd, b.data); err != nil {
+		return err
+	}
+	if b.data != "" {
+		return b.write(cmd, args[0], b.fromData)
+	}
+	c, err := b.open()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	r := client.Request{Method: http.MethodGet, Path: []string{"backup"}}
+	if b.skip {
+		r.Query = url.Values{"corrupt": {"skip"}}
+	}
+	return b.write(cmd, args[0], func(ctx context.Context, w io.Writer) error {
+		return c.Read(ctx, r, func(from io.Reader) error {
+			_, err := io.Copy(w, from)
+			return err
+		})
+	})
 }
 
 // oneSource refuses a directory and a node at the same time.
@@ -68,14 +86,22 @@ func oneSource(cmd *cobra.Command, data string) error {
 	return nil
 }
 
-// backupData writes a backup of a data directory.
-func backupData(ctx context.Context, data string, w io.Writer) (err error) {
-	s, err := openData(data)
+// fromData writes a backup of a data directory.
+func (b *backupFlags) fromData(ctx context.Context, w io.Writer) (err error) {
+	s, err := openData(b.data)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	return s.Snapshot(ctx, w)
+	o := store.SnapshotOptions{}
+	if b.skip {
+		o.OnCorrupt = func(*store.CorruptError) {} // the backup says it
+	}
+	err = s.Snapshot(ctx, w, o)
+	if _, damaged := errors.AsType[*store.CorruptError](err); damaged {
+		return fmt.Errorf("%w. Leave such records out with --skip-damaged", err)
+	}
+	return err
 }
 
 // openData opens the store of a node that does not run.
@@ -91,8 +117,8 @@ func openData(data string) (*pebblestore.Store, error) {
 	return s, err
 }
 
-// backup writes to a file beside the one that is wanted, verifies it, and renames it.
-func backup(cmd *cobra.Command, path string, from func(context.Context, io.Writer) error, asJSON bool) error {
+// write writes to a file beside the one that is wanted, verifies it, and renames it.
+func (b *backupFlags) write(cmd *cobra.Command, path string, from func(context.Context, io.Writer) error) error {
 	ctx, stop := interruptible(cmd.Context())
 	defer stop()
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".part-*")
@@ -102,7 +128,8 @@ func backup(cmd *cobra.Command, path string, from func(context.Context, io.Write
 	defer func() { _ = os.Remove(f.Name()) }() // there is none once it has got its name
 	defer f.Close()
 	status := newStatus(cmd.ErrOrStderr())
-	n, err := writeBackup(ctx, f, from, status)
+	done := backupDone{File: path}
+	err = done.write(ctx, f, from, status)
 	status.clear()
 	if err == nil {
 		err = f.Close()
@@ -116,31 +143,58 @@ func backup(cmd *cobra.Command, path string, from func(context.Context, io.Write
 	if err != nil {
 		return failure(ctx, err)
 	}
-	if asJSON {
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "{\"file\":%q,\"bytes\":%d}\n", path, n)
-		return err
-	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s  %s, verified\n", safe(path), size(n))
-	return err
+	return done.print(cmd.OutOrStdout(), b.json)
 }
 
-// writeBackup writes, syncs, and reads what it wrote.
-func writeBackup(ctx context.Context, f *os.File, from func(context.Context, io.Writer) error, status *progress) (uint64, error) {
+// backupDone is what `spate backup` has done.
+type backupDone struct {
+	File    string         `json:"file"`
+	Bytes   uint64         `json:"bytes"`
+	Damaged []corruptPlace `json:"damaged,omitempty"` // left out
+}
+
+// write writes, syncs, and reads what it wrote.
+func (d *backupDone) write(ctx context.Context, f *os.File, from func(context.Context, io.Writer) error, status *progress) error {
 	out := &counted{Writer: f, status: status, what: "written"}
 	if err := from(ctx, out); err != nil {
-		return out.n, err
+		return err
 	}
+	d.Bytes = out.n
 	if err := f.Sync(); err != nil {
-		return out.n, fmt.Errorf("writing the backup: %w", err)
+		return fmt.Errorf("writing the backup: %w", err)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return out.n, err
+		return err
 	}
 	seen := &counted{Writer: io.Discard, status: status, what: "verified"}
-	if err := pebblestore.CheckBackup(ctx, io.TeeReader(f, seen)); err != nil {
-		return out.n, fmt.Errorf("the backup did not verify, and was removed: %w", err)
+	err := pebblestore.CheckBackup(ctx, io.TeeReader(f, seen), func(e *store.CorruptError) {
+		d.Damaged = append(d.Damaged, corruptPlace{e.Stream, e.Number, e.Offset, e.Records, e.Err.Error()})
+	})
+	if err != nil {
+		return fmt.Errorf("the backup did not verify, and was removed: %w", err)
 	}
-	return out.n, nil
+	return nil
+}
+
+func (d *backupDone) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		text, err := json.Marshal(d)
+		if err != nil {
+			return err
+		}
+		return printJSON(w, text)
+	}
+	for i := range d.Damaged {
+		if err := d.Damaged[i].print(w); err != nil {
+			return err
+		}
+	}
+	without := ""
+	if len(d.Damaged) > 0 {
+		without = ", without " + plural(len(d.Damaged), "place that is", "places that are") + " damaged"
+	}
+	_, err := fmt.Fprintf(w, "%s  %s, verified%s\n", safe(d.File), size(d.Bytes), without)
+	return err
 }
 
 // syncDir makes a new name in a directory survive a loss of power.
@@ -183,7 +237,8 @@ func restore(cmd *cobra.Command, path, data string) error {
 	if names, err := os.ReadDir(dir); err == nil && len(names) > 0 {
 		return fmt.Errorf("there is data in %s: name another directory, or move it away", data)
 	}
-	if err := os.MkdirAll(data, 0o700); err != nil {
+	made, err := makeDir(data)
+	if err != nil {
 		return fmt.Errorf("cannot make the data directory: %w", err)
 	}
 	ctx, stop := interruptible(cmd.Context())
@@ -193,8 +248,22 @@ func restore(cmd *cobra.Command, path, data string) error {
 	err = pebblestore.Restore(ctx, dir, io.TeeReader(f, seen), pebblestore.Options{})
 	status.clear()
 	if err != nil {
+		for _, name := range made {
+			err = errors.Join(err, os.Remove(name))
+		}
 		return failure(ctx, err)
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s  %s, verified; spate serve --data %s\n", safe(data), size(seen.n), safe(data))
 	return err
+}
+
+// makeDir makes a directory with those that it lies in, and returns those that it had to make, the innermost first.
+func makeDir(path string) (made []string, err error) {
+	for dir := filepath.Clean(path); ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		made = append(made, dir)
+	}
+	return made, os.MkdirAll(path, 0o700)
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -140,13 +142,33 @@ type published struct {
 	Subject   string   `json:"subject"`
 	Streams   []string `json:"streams"`
 	Receivers int      `json:"receivers"`
+
+	Duplicates []place `json:"duplicates"`
+}
+
+// place is where an event is.
+type place struct {
+	Stream    string `json:"stream"`
+	Partition int    `json:"partition"`
+	Offset    uint64 `json:"offset"`
 }
 
 func (p *published) print(w io.Writer) error {
-	kept := "kept by no stream"
-	if len(p.Streams) > 0 {
-		kept = "stored in " + strings.Join(p.Streams, ", ")
+	known := map[string]bool{}
+	var already []string
+	for _, d := range p.Duplicates {
+		known[d.Stream] = true
+		already = append(already, fmt.Sprintf("%s (partition %d, offset %d)", d.Stream, d.Partition, d.Offset))
 	}
+	stored := slices.DeleteFunc(slices.Clone(p.Streams), func(name string) bool { return known[name] })
+	var parts []string
+	if len(stored) > 0 {
+		parts = append(parts, "stored in "+strings.Join(stored, ", "))
+	}
+	if len(already) > 0 {
+		parts = append(parts, "already in "+strings.Join(already, ", "))
+	}
+	kept := cmp.Or(strings.Join(parts, ", "), "kept by no stream")
 	_, err := fmt.Fprintf(w, "%s  %s, %s\n", p.ID, safe(kept), plural(p.Receivers, "receiver", "receivers"))
 	return err
 }

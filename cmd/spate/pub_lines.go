@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/internal/client"
@@ -33,7 +34,21 @@ type lineEvent struct {
 	Key     string `json:"spatekey,omitempty"`
 	Headers string `json:"spateheaders,omitempty"`
 	Media   string `json:"datacontenttype,omitempty"`
-	Data    []byte `json:"data_base64"`
+	Text    bool   `json:"spatetext,omitempty"` // the event gets no content-type
+
+	Data   *string `json:"data,omitempty"`
+	Base64 []byte  `json:"data_base64,omitempty"`
+}
+
+// with returns the event with data: as text if it can be, since base64 says that it is none.
+func (e lineEvent) with(line []byte) lineEvent {
+	if e.Media != "" || !utf8.Valid(line) {
+		e.Base64 = line
+		return e
+	}
+	text := string(line)
+	e.Media, e.Text, e.Data = "text/plain", true, &text
+	return e
 }
 
 // template is what all lines have in common.
@@ -72,8 +87,8 @@ func (t *lineTotals) publish(ctx context.Context, c *client.Client, like lineEve
 		}
 		events := make([]lineEvent, len(batch))
 		for i, line := range batch {
-			events[i] = like
-			events[i].ID, events[i].Data = ids.New().String(), line
+			events[i] = like.with(line)
+			events[i].ID = ids.New().String()
 		}
 		body, err := json.Marshal(events)
 		if err != nil {

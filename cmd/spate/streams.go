@@ -13,12 +13,14 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/internal/client"
 	"github.com/spate-io/spate/stream"
 )
 
 // streamInfo is what a node says about a stream.
 type streamInfo struct {
+	ID         event.ID      `json:"id"`
 	Config     stream.Config `json:"config"`
 	Events     uint64        `json:"events"`
 	Bytes      uint64        `json:"bytes"`
@@ -122,7 +124,7 @@ func (s *streamInfo) print(w io.Writer) error {
 		}
 		return string(text)
 	}
-	err := facts(w, "name", c.Name, "subjects", strings.Join(c.Subjects, " "), "key", c.Key, "durability", c.Durability,
+	err := facts(w, "name", c.Name, "id", s.ID.String(), "subjects", strings.Join(c.Subjects, " "), "key", c.Key, "durability", c.Durability,
 		"max age", duration(c.MaxAge), "max bytes", limit(c.MaxBytes), "max events", limit(c.MaxEvents), "max event bytes", limit(c.MaxEventBytes),
 		"dedupe", duration(c.Dedupe), "events", number(s.Events), "size", size(s.Bytes))
 	if err != nil {

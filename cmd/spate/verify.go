@@ -94,7 +94,11 @@ func (v *verification) found(c corruptPlace) error {
 		}
 		return printJSON(v.cmd.OutOrStdout(), text)
 	}
-	_, err := fmt.Fprintf(v.cmd.OutOrStdout(), "stream %s, partition %d, offset %d, %s: %s\n",
+	return c.print(v.cmd.OutOrStdout())
+}
+
+func (c *corruptPlace) print(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "stream %s, partition %d, offset %d, %s: %s\n",
 		safe(c.Stream), c.Partition, c.Offset, plural(c.Records, "record", "records"), safe(c.Reason))
 	return err
 }

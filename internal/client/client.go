@@ -183,6 +183,9 @@ func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) 
 	escaped := make([]string, len(r.Path))
 	for i, part := range r.Path {
 		escaped[i] = url.PathEscape(part)
+		if part == "." || part == ".." { // which stand for something else where they are not escaped
+			escaped[i] = strings.ReplaceAll(part, ".", "%2E")
+		}
 	}
 	u.RawPath = c.base.Path + "/v1/" + strings.Join(escaped, "/")
 	u.RawQuery = r.Query.Encode()

@@ -29,7 +29,7 @@ const (
 	rightAdmin
 )
 
-// publishPath is not in the table: a subject may have empty levels, which a ServeMux would clean away.
+// publishPath is not in the table: a subject may have empty levels, which a ServeMux takes for a path to redirect.
 const publishPath = apiPath + "publish/"
 
 var publishRoute = route{http.MethodPost, publishPath + "{subject...}", rightLogin, (*Door).publish}
@@ -129,7 +129,11 @@ func noRoute(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		notAllowed(r, said.header.Get("Allow")).write(w)
 		return
 	}
-	problemf(kindNotFound, "there is nothing at %.80q: see %sopenapi.json for what there is", r.URL.Path, apiPath).write(w)
+	noSuchPath(r).write(w)
+}
+
+func noSuchPath(r *http.Request) *problem {
+	return problemf(kindNotFound, "there is nothing at %.80q: see %sopenapi.json for what there is", r.URL.Path, apiPath)
 }
 
 func notAllowed(r *http.Request, allow string) *problem {

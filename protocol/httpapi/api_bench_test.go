@@ -84,7 +84,7 @@ func BenchmarkReadStream(b *testing.B) {
 				for n := range batch {
 					batch[n] = &event.Event{Subject: fmt.Sprintf("orders/%d", n), Data: []byte(strings.Repeat("x", 128))}
 				}
-				events.Submit(batch, func(_ int, err error) { done <- err })
+				events.Submit(batch, func(_ bus.Receipt, err error) { done <- err })
 				if err := <-done; err != nil {
 					b.Fatal(err)
 				}

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -40,11 +42,31 @@ func (d *Door) cutShort(c *call, doing string, err error) {
 		return // done, or nobody reads it
 	}
 	d.opts.Logger.Error("a request failed", "doing", doing, "conn", c.conn.id, "error", err)
-	c.w.Header().Set(headerError, "the server could not read its store to the end; its log says why")
+	reason := "the server could not read its store to the end; its log says why"
+	var damage *store.CorruptError
+	if errors.As(err, &damage) {
+		reason = fmt.Sprintf("the record of stream %q, partition %d, offset %d cannot be read: leave such records out with corrupt=skip (spate backup --skip-damaged)", damage.Stream, damage.Number, damage.Offset)
+	}
+	c.w.Header().Set(headerError, reason)
 }
 
-// backup is GET /v1/backup: all that the store holds at this moment, in the format of the store.
+// backup is GET /v1/backup: all that the store holds at this moment, in the format of the store. What is left out because it cannot be read is
+// noted in it.
 func (d *Door) backup(c *call) error {
+	q := c.r.URL.Query()
+	if p := knownParameters(q, "corrupt"); p != nil {
+		return p
+	}
+	skip, p := skipCorrupt(q)
+	if p != nil {
+		return p
+	}
+	options := store.SnapshotOptions{}
+	if skip {
+		options.OnCorrupt = func(e *store.CorruptError) {
+			d.opts.Logger.Warn("a backup leaves out what cannot be read", "stream", e.Stream, "partition", e.Number, "offset", e.Offset, "records", e.Records, "error", e.Err)
+		}
+	}
 	all, release, err := d.whole(c, "application/octet-stream")
 	if err != nil {
 		return err
@@ -52,7 +74,7 @@ func (d *Door) backup(c *call) error {
 	defer release()
 	ctx, cancel := d.untilDrain(c.r.Context())
 	defer cancel()
-	d.cutShort(c, "making a backup", all.Snapshot(ctx, c.w))
+	d.cutShort(c, "making a backup", all.Snapshot(ctx, c.w, options))
 	return nil
 }
 

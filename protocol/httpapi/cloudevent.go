@@ -18,6 +18,7 @@ type cloudEvent struct {
 	extensions []attr
 	data       []byte
 	text       bool // data was a JSON string of a type that is not JSON
+	binary     bool // data was, or is to be, data_base64, although it could be data
 }
 
 // attr is an extension attribute. Bare ones are written in JSON without quotes: integers and booleans.
@@ -218,7 +219,7 @@ func (c *cloudEvent) setData(data, encoded json.RawMessage) *problem {
 		if err != nil {
 			return problemf(kindEvent, "data_base64 is not base64: %v", err)
 		}
-		c.data = decoded
+		c.data, c.binary = decoded, utf8.Valid(decoded) && len(decoded) > 0
 	case data == nil:
 	case jsonType(c.contentType):
 		c.data = bytes.Clone(data)
@@ -262,9 +263,9 @@ func (c *cloudEvent) appendJSON(to []byte) []byte {
 	}
 	switch {
 	case len(c.data) == 0:
-	case jsonType(c.contentType) && plainJSON(c.data):
+	case !c.binary && jsonType(c.contentType) && plainJSON(c.data):
 		to = append(append(to, `,"data":`...), c.data...)
-	case !jsonType(c.contentType) && utf8.Valid(c.data):
+	case !c.binary && !jsonType(c.contentType) && utf8.Valid(c.data):
 		to = appendQuoted(append(to, `,"data":`...), string(c.data))
 	default:
 		to = append(to, `,"data_base64":"`...)

@@ -56,6 +56,12 @@ func TestCloudEventThereAndBack(t *testing.T) {
 			`"datacontenttype":"text/plain","data":"5"}`, "a", "", []event.Header{{Name: "ce-type", Value: "x"}, {Name: "content-type", Value: "text/plain"}}, `5`},
 		{"bytes", `{"specversion":"1.0","id":"01932c07-3f2e-7c1a-9d5b-0e6f8a2b4c6d","source":"/spate","type":"x","subject":"a","time":"2026-01-02T15:04:05Z",` +
 			`"datacontenttype":"image/png","data_base64":"/wA="}`, "a", "", []event.Header{{Name: "ce-type", Value: "x"}, {Name: "content-type", Value: "image/png"}}, "\xff\x00"},
+		{"bytes of no type that are text", `{"specversion":"1.0","id":"01932c07-3f2e-7c1a-9d5b-0e6f8a2b4c6d","source":"/spate","type":"io.spate.event","subject":"a","time":"2026-01-02T15:04:05Z",` +
+			`"data_base64":"aGVsbG8="}`, "a", "", []event.Header{{Name: "ce-data", Value: "base64"}}, "hello"},
+		{"bytes of no type that are JSON", `{"specversion":"1.0","id":"01932c07-3f2e-7c1a-9d5b-0e6f8a2b4c6d","source":"/spate","type":"io.spate.event","subject":"a","time":"2026-01-02T15:04:05Z",` +
+			`"data_base64":"e30="}`, "a", "", []event.Header{{Name: "ce-data", Value: "base64"}}, "{}"},
+		{"bytes of no type", `{"specversion":"1.0","id":"01932c07-3f2e-7c1a-9d5b-0e6f8a2b4c6d","source":"/spate","type":"io.spate.event","subject":"a","time":"2026-01-02T15:04:05Z",` +
+			`"data_base64":"/wA="}`, "a", "", nil, "\xff\x00"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, p := decodeCloudEvent([]byte(test.in))
@@ -152,6 +158,7 @@ func FuzzCloudEvent(f *testing.F) {
 	f.Add([]byte(`{"specversion":"1.0","id":"1","source":"/a","type":"org.example.made"}`))
 	f.Add([]byte(`{"specversion":"1.0","id":"1","source":"/a","type":"a.b","subject":"a/b","n":5,"spateheaders":"a=b&a=c","data":"x"}`))
 	f.Add([]byte(`{"specversion":"1.0","id":"01932c07-3f2e-7c1a-9d5b-0e6f8a2b4c6d","source":"/spate","type":"io.spate.event","data_base64":"/wA="}`))
+	f.Add([]byte(`{"specversion":"1.0","id":"1","source":"/a","type":"t","data_base64":"aGVsbG8="}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if !json.Valid(text) || !bytes.Equal(text, bytes.ToValidUTF8(text, nil)) {
 			return // refused before
@@ -180,6 +187,8 @@ func FuzzEvent(f *testing.F) {
 	f.Add("a", "", "content-type", "text/plain", "content-type", "text/plain", int64(5), []byte("x"))
 	f.Add("\x06", "", "ce-type", "x", "a", "", int64(5), []byte("x"))
 	f.Add("a", "", "spatetext", "true", "spateheaders", "a", int64(5), []byte("x"))
+	f.Add("a", "", "ce-data", "base64", "b", "", int64(5), []byte("x"))
+	f.Add("a", "", "ce-data", "base64", "content-type", "", int64(5), []byte("{}"))
 	f.Add("a", "", "ce-time", "1970-01-01T00:00:00+00:00", "ce-id", "7", int64(0), []byte("x"))
 	f.Fuzz(func(t *testing.T, subject, key, name1, value1, name2, value2 string, nanos int64, data []byte) {
 		e := &event.Event{
@@ -214,11 +223,12 @@ func thereAndBack(t *testing.T, e *event.Event) {
 
 // FuzzResumeToken: what is accepted is what would be given out.
 func FuzzResumeToken(f *testing.F) {
-	f.Add(string(appendToken(nil, "orders", []uint64{1, 2, 1 << 40, 0})))
+	id := new(event.Generator).New()
+	f.Add(string(appendToken(nil, "orders", id, []uint64{1, 2, 1 << 40, 0})))
 	f.Add("")
 	f.Fuzz(func(t *testing.T, text string) {
-		offsets, p := parseToken(text, "orders", 4)
-		if p == nil && string(appendToken(nil, "orders", offsets)) != text {
+		offsets, p := parseToken(text, "orders", id, 4)
+		if p == nil && string(appendToken(nil, "orders", id, offsets)) != text {
 			t.Errorf("%q is %v", text, offsets)
 		}
 	})

@@ -43,7 +43,8 @@
 //	id               the ID if it is a UUID of version 7, and else one that is made
 //	                 of source and id, the same each time, with the id in a header
 //	data             the data; JSON keeps every byte. Text that has no
-//	data_base64      content-type is marked with the extension spatetext
+//	data_base64      content-type is marked with the extension spatetext. Base64 of
+//	                 no type stays base64, for which the header ce-data says so
 //
 // The rest is headers of the event: datacontenttype is content-type, dataschema,
 // source, type and id are ce-dataschema, ce-source, ce-type and ce-id, and every
@@ -61,7 +62,8 @@
 // is full, or loses the oldest or the newest events and is told how many. From a
 // stream nothing is lost or repeated: the id of each server-sent event says where
 // to go on in every partition, so a client that comes back with the last one it
-// got, in Last-Event-ID, gets what follows it. Events of one key come in order. A
+// got, in Last-Event-ID, gets what follows it; if the stream was removed and created
+// again since, it is refused with 410, and begins anew without it. Events of one key come in order. A
 // client that reads slowly is read for slowly, and holds up nobody. What retention
 // removed before it was read is told as an event "gap". A subscription that waits
 // for events says so each Limits.Heartbeat. When the access rules have changed it
@@ -76,8 +78,11 @@
 //
 // Publishing asks for the right to publish to the subject; subscribing and reading
 // back for that to subscribe to the filter, or without one to all that the stream
-// captures; the document and the types of problems for nothing; and the rest of
-// /v1/ for what the debug pages ask for:
+// captures. Who may read nothing that a stream captures is answered as if it were not
+// there; who may read a part learns the offsets of that part, and since they count
+// all events of a partition, how many there are. A publisher is told which streams
+// keep what it publishes. The document and the types of problems ask for nothing;
+// and the rest of /v1/ for what the debug pages ask for:
 //
 // While authentication is not configured, peers on this machine through a
 // listener on this machine. Once it is configured, whoever proves to be a user

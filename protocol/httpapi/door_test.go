@@ -194,3 +194,39 @@ func TestNewNeedsItsOwnNames(t *testing.T) {
 		t.Error("a door without an Auth")
 	}
 }
+
+// TestPaths: whatever the path looks like, an API answers in its own words, and never with the redirect of a ServeMux.
+func TestPaths(t *testing.T) {
+	k := startAPI(t, setup{consumers: true}, "orders orders/#", "a/b a/b", "a//b a2", ".. dots", ". dot")
+	for _, path := range []string{
+		"/v1/streams//events", "//v1/streams", "/v1//streams", "/v1/streams//", "/v1/streams/", "/v1/streams/../streams", "/v1/streams/orders/../orders",
+		"/v1/streams/./orders", "/v1/streams/orders/", "/v1/streams/orders//events", "/v1/streams/orders/events/", "/v1/", "/v1//", "/v1/..", "/v1/../v1/streams",
+		"/v1/streams/%2F", "/v1/streams/%2E", "/v1%2Fstreams", "/v1/streams/orders%2Fevents", "/v1/streams/%2e%2e/orders", "/v1/consumers//pause",
+		"/v1/consumers/../streams", "/v1/dead//redrive", "/v1/dead/", "/v1/problems/", "/v1/problems//", "/v1/openapi.json/", "/v1/subscribe/", "/v1/events/", "/v1/backup/",
+		"/v1/nothing", "/debug//tasks", "/debug/../v1/streams", "//", "/v1/streams/%00", "/v1/streams/%ff", "/v1/streams/" + strings.Repeat("x", 2000), "/metrics/", "/livez/", "//livez",
+	} {
+		for _, method := range []string{"GET", "POST", "DELETE", "PATCH", "PUT"} {
+			got := k.send(method, path, "{}", "Content-Type: application/json")
+			if path == "/v1/streams/%2E" && method != "POST" && method != "PUT" {
+				continue // the stream "."
+			}
+			if got.status != http.StatusNotFound && got.status != http.StatusMethodNotAllowed || got.header.Get("Location") != "" || strings.Contains(got.body, "<") {
+				t.Errorf("%s %s: %d %v %.200s", method, path, got.status, got.header, got.body)
+			}
+			if strings.HasPrefix(path, "/v1/") && got.header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%s %s: %v %.200s", method, path, got.header, got.body)
+			}
+		}
+	}
+	for path, name := range map[string]string{"orders": "orders", "a%2Fb": "a/b", "a%2F%2Fb": "a//b", "%2E%2E": "..", "%2e%2E": "..", "%6frders": "orders"} {
+		got := k.ask("GET", "/v1/streams/"+path).want(t, http.StatusOK)
+		if got["config"].(map[string]any)["name"] != name {
+			t.Errorf("%s is %v", path, got)
+		}
+	}
+	for path, subject := range map[string]string{"a//b": "a//b", "/a": "/a", "a/": "a/", "../a": "../a", "a/./b": "a/./b", "x%2Fb": "x/b", "//": "//"} {
+		if got := k.send("POST", "/v1/publish/"+path, "x").want(t, http.StatusAccepted); got["subject"] != subject {
+			t.Errorf("%s is %v", path, got)
+		}
+	}
+}

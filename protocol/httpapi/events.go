@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/event"
 )
 
@@ -41,15 +42,14 @@ func (d *Door) publishCloudEvents(c *call) error {
 		}
 		events[i] = e
 	}
-	receivers := 0
+	receipt := bus.Receipt{}
 	if len(events) > 0 {
-		if receivers, err = d.submit(c.r.Context(), events); err != nil {
+		if receipt, err = d.submit(c.r.Context(), events); err != nil {
 			return err
 		}
 	}
-	told := make([]published, len(events))
+	told := tell(receipt, events...)
 	for i, e := range events {
-		told[i] = d.told(e)
 		if id := all[i].id; id != e.ID.String() {
 			told[i].CEID = id
 		}
@@ -57,7 +57,7 @@ func (d *Door) publishCloudEvents(c *call) error {
 	return c.reply(statusOf(told...), struct {
 		Events    []published `json:"events"`
 		Receivers int         `json:"receivers"`
-	}{told, receivers})
+	}{told, receipt.Receivers})
 }
 
 // readCloudEvents reads the events of a request in the mode that its headers say (CloudEvents 1.0, HTTP binding, 3).

@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/protocol/httpapi"
+	"github.com/spate-io/spate/stream"
 )
 
 const asJSON = "Content-Type: application/json"
@@ -52,6 +54,7 @@ func TestStreams(t *testing.T) {
 		{"POST", "/v1/streams", `{"name":"a/b","subjects":["a/#"],"partitions":1}`, 200, `"partitions":1`},
 		{"POST", "/v1/streams", `{"name":"a/b","subjects":["b/#"],"partitions":1}`, 409, "conflict"},
 		{"POST", "/v1/streams", `{"name":"x","subjects":[]}`, 422, "invalid-configuration"},
+		{"POST", "/v1/streams", `{"name":"$evil","subjects":["x"]}`, 422, "invalid-configuration"},
 		{"POST", "/v1/streams", `{"name":"x","subjects":["a/#/b"]}`, 422, "invalid-configuration"},
 		{"POST", "/v1/streams", `{"name":"x","subject":["a"]}`, 400, "invalid-request"},
 		{"POST", "/v1/streams", `{"name":"x","Name":"y","subjects":["a"]}`, 400, "invalid-request"},
@@ -172,6 +175,62 @@ func TestWithoutParts(t *testing.T) {
 }
 
 // Who may publish is not who may read, and neither may administer.
+// Who may read nothing of a stream is answered as if it were not there, on every route that names one: that it exists, how far it reaches
+// and how it is made is for those who may read of it.
+func TestStreamsAreHidden(t *testing.T) {
+	config := users(t)
+	config.Roles["guest"] = auth.Role{Subscribe: []string{"news/sport/#", "mine/#"}}
+	config.Roles["reader"] = auth.Role{Subscribe: []string{"#"}}
+	config.Users = append(config.Users, auth.User{Name: "carl", Password: config.Users[0].Password, Roles: []string{"reader"}})
+	k := startAPI(t, setup{auth: config}, "secret secret/#", "news news/#", "mine mine/+")
+	if err := k.log.Reserve(t.Context(), stream.Config{Name: "$own", Subjects: []string{"$own/#"}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		k.publish("secret/plans", "x")
+		k.publish("news/sport/ski", "y")
+	}
+	anna, carl, nobody := basic("anna", "secret"), basic("carl", "secret"), "X-Nobody: yes"
+	hidden := []struct{ who, stream string }{{anna, "secret"}, {anna, "$own"}, {carl, "$own"}, {nobody, "secret"}}
+	for _, h := range hidden {
+		for _, route := range httpapi.Routes() {
+			method, path, _ := strings.Cut(route, " ")
+			if path == "/v1/subscribe" {
+				path += "?stream={name}"
+			}
+			if !strings.Contains(path, "{name}") || strings.Contains(path, "consumers") {
+				continue
+			}
+			for _, query := range []string{"", "filter=news/sport/%23", "filter=mine/a&from=0", "offset=0&partition=3", "partition=99"} {
+				ask := func(stream string) string {
+					target := strings.Replace(path, "{name}", stream, 1) + map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")] + query
+					r := k.send(method, target, "", h.who, "Last-Event-ID: AAAA")
+					return fmt.Sprint(r.status, strings.ReplaceAll(r.body, stream, "it"))
+				}
+				if got, want := ask(h.stream), ask("nothing"); got != want {
+					t.Errorf("%s %s?%s: %s says %s, and without it %s", method, path, query, h.stream, got, want)
+				}
+			}
+		}
+	}
+	for path, want := range map[string]int{
+		"/v1/streams/news/events":                           403, // not all of it
+		"/v1/streams/nothing/events":                        403,
+		"/v1/streams/news/events?filter=news/sport/%23":     200,
+		"/v1/streams/news/events?filter=mine/a":             404,
+		"/v1/streams/mine/events":                           200,
+		"/v1/streams/mine/events?filter=news/sport/ski":     200, // all of it, and nothing of that is in it
+		"/v1/streams/secret/events?filter=secret/plans":     403,
+		"/v1/streams/nothing/events?filter=secret/plans":    403,
+		"/v1/streams/secret/events?filter=news/sport/%23":   404,
+		"/v1/subscribe?stream=secret&filter=news/sport/%23": 404,
+	} {
+		if got := k.ask("GET", path, anna); got.status != want {
+			t.Errorf("%s: %d %s, want %d", path, got.status, got.body, want)
+		}
+	}
+}
+
 func TestRights(t *testing.T) {
 	config := users(t)
 	guest := config.Roles["guest"]

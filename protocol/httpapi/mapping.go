@@ -26,7 +26,9 @@ const (
 	ceTime    = "ce-time"       // the time as it was written, unless it is written like that here
 	ceSchema  = "ce-dataschema" // the schema
 	ceBare    = "ce-bare"       // names of extensions that are integers or booleans
+	ceData    = "ce-data"       // the data was base64 that says nothing about its type
 	explicit  = "explicit"      // value of ceSubject
+	base64ed  = "base64"        // value of ceData
 
 	// Extension attributes.
 	extKey        = "partitionkey" // of the CloudEvents extension "Partitioning"
@@ -81,6 +83,7 @@ func (c *cloudEvent) toEvent() (*event.Event, *problem) {
 	add(ceSchema, c.schema, false)
 	inferred := c.text && c.contentType == textPlain && slices.Contains(c.extensions, attr{extText, "true", true})
 	add(contentType, c.contentType, inferred)
+	add(ceData, base64ed, !c.binary || c.contentType != "")
 	return e, c.extensionsTo(e, inferred)
 }
 
@@ -180,7 +183,8 @@ func fromEvent(e *event.Event) *cloudEvent {
 		c.subject = ""
 		c.extensions = append(c.extensions, attr{name: extRawSubject, value: url.QueryEscape(e.Subject)})
 	}
-	if c.contentType == "" && len(e.Data) > 0 && utf8.Valid(e.Data) && !plainJSON(e.Data) {
+	c.binary = h.used(ceData) != ""
+	if c.contentType == "" && !c.binary && len(e.Data) > 0 && utf8.Valid(e.Data) && !plainJSON(e.Data) {
 		c.contentType = textPlain
 		c.extensions = append(c.extensions, attr{extText, "true", true})
 	}
@@ -196,7 +200,7 @@ func fromEvent(e *event.Event) *cloudEvent {
 }
 
 // contextHeaders are the headers that become context attributes. Whether one does may depend on those before it.
-var contextHeaders = [...]string{ceSource, ceType, ceSubject, ceTime, ceID, ceSchema, contentType}
+var contextHeaders = [...]string{ceSource, ceType, ceSubject, ceTime, ceID, ceSchema, contentType, ceData}
 
 // sorted is the headers of an event by what becomes of them.
 type sorted struct {
@@ -253,6 +257,9 @@ func (s *sorted) usable(name, v string) bool {
 	case ceTime:
 		t, err := time.Parse(time.RFC3339, v)
 		return err == nil && t.Equal(e.Time) && v != writtenTime(t)
+	case ceData:
+		typed := slices.ContainsFunc(e.Headers, func(h event.Header) bool { return h.Name == contentType })
+		return v == base64ed && !typed && len(e.Data) > 0 && utf8.Valid(e.Data)
 	case ceID:
 		return v != e.ID.String() && idOf(cmp.Or(s.used(ceSource), defaultSource), v) == e.ID
 	}

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/event"
 	"go.opentelemetry.io/otel/propagation"
 )
@@ -33,6 +34,15 @@ type published struct {
 	CEID    string   `json:"ce_id,omitempty"` // the id that the CloudEvent had, if it was another
 	Subject string   `json:"subject"`
 	Streams []string `json:"streams"` // that capture it
+	// Duplicates are the places where streams with a dedupe window hold an event of that ID already, so that they left this one out.
+	Duplicates []place `json:"duplicates,omitempty"`
+}
+
+// place is where an event is.
+type place struct {
+	Stream    string `json:"stream"`
+	Partition int    `json:"partition"`
+	Offset    uint64 `json:"offset"`
 }
 
 // publish is POST /v1/publish/{subject...}.
@@ -55,15 +65,15 @@ func (d *Door) publish(c *call) error {
 	if e.Data, err = d.body(c, d.opts.Limits.Publish); err != nil {
 		return err
 	}
-	receivers, err := d.submit(c.r.Context(), []*event.Event{e})
+	receipt, err := d.submit(c.r.Context(), []*event.Event{e})
 	if err != nil {
 		return err
 	}
-	told := d.told(e)
+	told := tell(receipt, e)[0]
 	return c.reply(statusOf(told), struct {
 		published
 		Receivers int `json:"receivers"`
-	}{told, receivers})
+	}{told, receipt.Receivers})
 }
 
 // statusOf is 200 for what is stored, and 202 for what has gone to whoever listens now and is kept by no stream.
@@ -76,31 +86,38 @@ func statusOf(all ...published) int {
 	return http.StatusOK
 }
 
-func (d *Door) told(e *event.Event) published {
-	p := published{ID: e.ID, Subject: e.Subject, Streams: []string{}}
-	if log := d.opts.Bus.Streams(); log != nil {
-		for _, s := range log.Capturing(e.Subject) {
-			p.Streams = append(p.Streams, s.Config().Name)
+// tell says what became of each event.
+func tell(r bus.Receipt, events ...*event.Event) []published {
+	all, rest := make([]published, len(events)), r.Stored
+	for i, e := range events {
+		p := &all[i]
+		*p = published{ID: e.ID, Subject: e.Subject, Streams: []string{}}
+		for ; len(rest) > 0 && rest[0].Event == e; rest = rest[1:] { // they are in the order of the events
+			a := &rest[0]
+			p.Streams = append(p.Streams, a.Stream)
+			if a.Duplicate {
+				p.Duplicates = append(p.Duplicates, place{a.Stream, a.Number, a.Offset})
+			}
 		}
 	}
-	return p
+	return all
 }
 
 // submit publishes events in one commit and waits until they are stored and delivered.
-func (d *Door) submit(ctx context.Context, events []*event.Event) (receivers int, err error) {
+func (d *Door) submit(ctx context.Context, events []*event.Event) (bus.Receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.opts.Limits.PublishTimeout)
 	defer cancel()
 	type outcome struct {
-		receivers int
-		err       error
+		receipt bus.Receipt
+		err     error
 	}
 	done := make(chan outcome, 1)
-	d.opts.Bus.Submit(events, func(receivers int, err error) { done <- outcome{receivers, err} })
+	d.opts.Bus.Submit(events, func(r bus.Receipt, err error) { done <- outcome{r, err} })
 	select {
 	case o := <-done:
-		return o.receivers, o.err
+		return o.receipt, o.err
 	case <-ctx.Done():
-		return 0, problemf(kindTimeout, "the store did not answer in time: the event may have been published or not; repeat it with the same id or Idempotency-Key into a stream with a dedupe window")
+		return bus.Receipt{}, problemf(kindTimeout, "the store did not answer in time: the event may have been published or not; repeat it with the same id or Idempotency-Key into a stream with a dedupe window")
 	}
 }
 

@@ -82,14 +82,26 @@ func TestPublishAgain(t *testing.T) {
 	if first["id"] != again["id"] || first["id"] == other["id"] {
 		t.Error(first, again, other)
 	}
+	if first["duplicates"] != nil || other["duplicates"] != nil || fmt.Sprint(again["duplicates"]) != "[map[offset:0 partition:0 stream:once]]" || again["receivers"] != 0.0 {
+		t.Error(first, again, other)
+	}
 	ce := `{"specversion":"1.0","id":"7","source":"/a","type":"t","subject":"once"}`
-	for range 2 {
+	for again := range 2 {
 		got := k.send("POST", "/v1/events", ce, "Content-Type: application/cloudevents+json").want(t, 200)
-		if got["events"].([]any)[0].(map[string]any)["ce_id"] != "7" {
+		told := got["events"].([]any)[0].(map[string]any)
+		if told["ce_id"] != "7" || (told["duplicates"] != nil) != (again == 1) {
 			t.Error(got)
 		}
 	}
-	if info, err := k.log.Info(t.Context(), "once"); err != nil || info.Events != 3 {
+	batch := `[` + ce + `,{"specversion":"1.0","id":"8","source":"/a","type":"t","subject":"once"},{"specversion":"1.0","id":"8","source":"/a","type":"t","subject":"once"}]`
+	got := k.send("POST", "/v1/events", batch, "Content-Type: application/cloudevents-batch+json").want(t, 200)["events"].([]any)
+	for i, offset := range []any{2.0, nil, 3.0} {
+		list, _ := got[i].(map[string]any)["duplicates"].([]any)
+		if (len(list) == 1) != (offset != nil) || len(list) == 1 && list[0].(map[string]any)["offset"] != offset {
+			t.Errorf("%d: %v", i, got[i])
+		}
+	}
+	if info, err := k.log.Info(t.Context(), "once"); err != nil || info.Events != 4 {
 		t.Errorf("%+v, %v", info, err)
 	}
 }

@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
 )
@@ -20,12 +23,60 @@ type storedEvent struct {
 
 // storedPage is a part of a partition.
 type storedPage struct {
+	StreamID  event.ID      `json:"stream_id"`
 	Partition int           `json:"partition"`
 	Events    []storedEvent `json:"events"`
 	Next      uint64        `json:"next"` // the offset to go on from
 	End       uint64        `json:"end"`  // the offset that the next record will have
 	Withheld  int           `json:"withheld,omitempty"`
 	Corrupt   []uint64      `json:"corrupt,omitempty"` // offsets of records that cannot be read
+}
+
+// mayRead asks for the right to receive what a filter selects of a stream; with none, what the stream captures. Who may read nothing of it is
+// answered as if it were not there.
+func (d *Door) mayRead(c *call, name, filter string) error {
+	selected, _, err := parseFilter(filter, d.opts.Event)
+	if err != nil {
+		return err
+	}
+	if filter != "" {
+		if err := d.may(c, auth.ActionSubscribe, filter); err != nil {
+			return err // before anything is said about the stream
+		}
+	}
+	log, err := d.streams()
+	if err != nil {
+		return err
+	}
+	st, err := log.Get(name)
+	switch {
+	case filter == "":
+		return d.mayReadAll(c, st, name)
+	case err == nil && (st.Overlaps(selected) || !slices.ContainsFunc(st.Config().Subjects, func(f string) bool { return !d.opts.Auth.CanSubscribe(c.id, f) })):
+		return nil // it may hold what it captured once
+	}
+	return stream.NotFound(name)
+}
+
+// mayReadAll asks for the right to receive all that a stream captures. The answer is the same whether there is a stream, unless that right is there.
+func (d *Door) mayReadAll(c *call, st *stream.Stream, name string) error {
+	targets := []string{"#"}
+	if st != nil {
+		targets = st.Config().Subjects
+	}
+	for _, f := range targets {
+		err := d.may(c, auth.ActionSubscribe, f)
+		switch {
+		case err != nil && d.opts.Auth.CanSubscribe(c.id, "#"): // which selects nothing of the streams of the server itself
+			return stream.NotFound(name)
+		case err != nil:
+			return err
+		}
+	}
+	if st == nil {
+		return stream.NotFound(name)
+	}
+	return nil
 }
 
 // readStream is GET /v1/streams/{name}/events: records of one partition.
@@ -60,15 +111,20 @@ func (d *Door) readStream(c *call) error {
 	if !c.take(d, textCost*pageBytes) {
 		return problemf(kindBusy, "other requests take all memory that there is for pages: try again in a few seconds")
 	}
-	log := d.opts.Bus.Streams().Store()
-	records, err := log.Read(c.r.Context(), at, options)
+	log := d.opts.Bus.Streams()
+	st, err := log.Get(name)
+	if err != nil {
+		return err
+	}
+	page.StreamID = st.ID()
+	records, err := log.Store().Read(c.r.Context(), at, options)
 	if err != nil {
 		return err
 	}
 	if err := d.fill(c, &page, records, q.Get("filter")); err != nil {
 		return err
 	}
-	b, err := log.Bounds(c.r.Context(), at.Partition)
+	b, err := log.Store().Bounds(c.r.Context(), at.Partition)
 	page.End = b.Next
 	if err != nil {
 		return err

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
+	"net/url"
+	"path"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
@@ -28,12 +31,25 @@ func (d *Door) routes() http.Handler {
 	}
 	api := d.api()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isAPI(r.URL.Path) {
-			api.ServeHTTP(w, r) // before a ServeMux cleans the path
-			return
+		switch {
+		case !canonical(r.URL): // a ServeMux would redirect, with a page
+			noSuchPath(r).write(w)
+		case isAPI(r.URL.Path):
+			api.ServeHTTP(w, r)
+		default:
+			mux.ServeHTTP(w, r)
 		}
-		mux.ServeHTTP(w, r)
 	})
+}
+
+// canonical tells whether a path has no empty levels and none of dots, which proxies and libraries understand in different ways. In a subject they
+// stand for themselves.
+func canonical(u *url.URL) bool {
+	escaped := u.EscapedPath()
+	if strings.HasPrefix(escaped, publishPath) || escaped == "/" || !strings.HasPrefix(escaped, "/") { // "*" is for nobody
+		return true
+	}
+	return path.Clean(escaped) == strings.TrimSuffix(escaped, "/") && escaped != "//"
 }
 
 func (d *Door) ready(w http.ResponseWriter, _ *http.Request) {

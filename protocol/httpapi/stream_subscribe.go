@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
@@ -19,6 +18,7 @@ type following struct {
 	*subscription
 	log     *stream.Log
 	name    string
+	id      event.ID // of the stream: another of that name has other events under the same offsets
 	reader  *stream.Reader
 	told    []uint64 // the places that the client knows
 	corrupt []*store.CorruptError
@@ -68,41 +68,17 @@ func skipCorrupt(q url.Values) (bool, *problem) {
 	}
 }
 
-// mayRead asks for the right to receive what a filter selects of a stream; with none, what the stream captures.
-func (d *Door) mayRead(c *call, name, filter string) error {
-	log := d.opts.Bus.Streams()
-	if filter != "" {
-		if _, err := event.ParseFilter(filter, d.opts.Event); err != nil {
-			return err
-		}
-		if err := d.may(c, auth.ActionSubscribe, filter); err != nil {
-			return err // before anything is said about the stream
-		}
-	}
-	if log == nil {
-		return problemf(kindNotFound, "this server keeps no streams")
-	}
-	st, err := log.Get(name)
-	switch {
-	case filter != "":
-		return err
-	case err != nil:
-		return cmp.Or(d.may(c, auth.ActionSubscribe, "#"), err) // who may not read everything does not learn which streams there are
-	}
-	for _, f := range st.Config().Subjects {
-		if err := d.may(c, auth.ActionSubscribe, f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // begin puts the reader where the client wants to go on or to begin.
 func (f *following) begin(q url.Values) error {
 	from, err := stream.ParseFrom(cmp.Or(q.Get("from"), "end"), time.Now())
 	if err != nil {
 		return problemf(kindPlace, "%v", err)
 	}
+	st, err := f.log.Get(f.name)
+	if err != nil {
+		return err
+	}
+	f.id = st.ID()
 	ctx := f.r.Context()
 	if f.reader, err = f.log.NewReader(ctx, f.name, f.filter, from); err != nil {
 		return err
@@ -112,7 +88,7 @@ func (f *following) begin(q url.Values) error {
 	if token == "" {
 		return nil
 	}
-	offsets, p := parseToken(token, f.name, len(f.told))
+	offsets, p := parseToken(token, f.name, f.id, len(f.told))
 	if p != nil {
 		return p
 	}
@@ -123,21 +99,31 @@ func (f *following) begin(q url.Values) error {
 	return f.check(ctx)
 }
 
-// check finds out whether the stream is still the one of which the places are: after it was removed and made again, its offsets
-// begin anew.
+// same finds out whether the stream is still the one of which the places are.
+func (f *following) same() error {
+	st, err := f.log.Get(f.name)
+	if err == nil && st.ID() != f.id {
+		return replaced(f.name)
+	}
+	return err
+}
+
+// check finds out whether the places are in the stream: they are beyond its end after it was restored from a backup that is older.
 func (f *following) check(ctx context.Context) error {
+	if err := f.same(); err != nil {
+		return err
+	}
 	for n, offset := range f.reader.Positions() {
 		b, err := f.log.Store().Bounds(ctx, store.Partition{Stream: f.name, Number: n})
 		if err != nil {
 			return err
 		}
 		if offset > b.Next {
-			return problemf(kindGone, "partition %d of %.80q ends at %d, before the place %d to go on from: the stream was replaced; leave the Last-Event-ID out to begin anew",
+			return problemf(kindGone, "partition %d of %.80q ends at %d, before the place %d to go on from: the stream was restored from an older backup; leave the Last-Event-ID out to begin anew",
 				n, f.name, b.Next, offset)
 		}
 	}
-	_, err := f.log.Get(f.name)
-	return err
+	return nil
 }
 
 // send is the way of all events of a stream: read, send, and wait for more.
@@ -149,12 +135,15 @@ func (f *following) send(ctx context.Context) error {
 		f.tellCorrupt()
 		switch {
 		case err != nil:
-			return err
+			return cmp.Or(f.same(), err) // reading a stream that was removed may fail in many ways
 		case len(records) == 0:
 			if err := f.wait(ctx); err != nil {
 				return err
 			}
 			continue
+		}
+		if err := f.same(); err != nil { // what was read before it was removed is good
+			return err
 		}
 		if err := f.tellGap(ctx, from, before[from.Number], records[0].Offset); err != nil {
 			return err
@@ -210,7 +199,9 @@ func (f *following) wait(ctx context.Context) error {
 	return f.stillAllowed()
 }
 
-func (f *following) token(offsets []uint64) string { return string(appendToken(nil, f.name, offsets)) }
+func (f *following) token(offsets []uint64) string {
+	return string(appendToken(nil, f.name, f.id, offsets))
+}
 
 // tellGap says that records were removed before they could be read: by retention, while nobody was reading or too slowly.
 func (f *following) tellGap(ctx context.Context, p store.Partition, from, to uint64) error {

@@ -17,6 +17,7 @@ import (
 
 // streamInfo is a stream and what it holds.
 type streamInfo struct {
+	ID         event.ID      `json:"id"` // another one after the stream was removed and created again
 	Config     stream.Config `json:"config"`
 	Events     uint64        `json:"events"`
 	Bytes      uint64        `json:"bytes"`
@@ -91,7 +92,7 @@ func (d *Door) tellStream(c *call, status int, log *stream.Log, name string) err
 	if err != nil {
 		return err
 	}
-	told := streamInfo{Config: info.Config, Events: info.Events, Bytes: info.Bytes, Partitions: []bounds{}}
+	told := streamInfo{ID: info.ID, Config: info.Config, Events: info.Events, Bytes: info.Bytes, Partitions: []bounds{}}
 	for n, b := range info.Partitions {
 		told.Partitions = append(told.Partitions, bounds{n, b.First, b.Next, b.Count, b.Bytes})
 	}

@@ -3,6 +3,7 @@ package resp
 import (
 	"sync"
 
+	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/protocol/resp/wire"
 	"github.com/spate-io/spate/protocol/resp/xstream"
@@ -97,7 +98,7 @@ func (r *Request) publishStored(subject, data []byte) error {
 }
 
 // done is called by the bus.
-func (s *sent) done(receivers int, err error) {
-	s.receivers, s.err = receivers, err
+func (s *sent) done(r bus.Receipt, err error) {
+	s.receivers, s.err = r.Receivers, err
 	s.stored.Done()
 }

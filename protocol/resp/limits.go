@@ -1,6 +1,9 @@
 package resp
 
-import "github.com/spate-io/spate/engine"
+import (
+	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/protocol/resp/xstream"
+)
 
 // Limits bound what a peer can make this package read, keep or write. For each field zero means the default. What
 // is not here is bounded elsewhere: a whole request by engine.Limits.Message, what waits for a peer by
@@ -12,7 +15,12 @@ type Limits struct {
 	Bulk int
 	// NameLength is the longest name of a client, a library or its version in bytes. Default [DefaultNameLength]. Kept for each connection.
 	NameLength int
+	// Streams bounds what the streams at keys, and those who wait for them, hold.
+	Streams StreamLimits
 }
+
+// StreamLimits bound what the streams at keys hold.
+type StreamLimits = xstream.Limits
 
 // The defaults of [Limits].
 const (

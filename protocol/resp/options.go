@@ -9,7 +9,6 @@ import (
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/engine"
-	"github.com/spate-io/spate/protocol/resp/xstream"
 )
 
 // Options configure a [Protocol]. The zero value is good for a server that nobody else can reach.
@@ -24,8 +23,6 @@ type Options struct {
 	// CreateStreams lets XADD and XGROUP CREATE … MKSTREAM make a stream for a key that none captures. Default: they fail. Danger: whoever may
 	// publish can then make streams, up to stream.MaxStreams, each of which stays until it is removed.
 	CreateStreams bool
-	// StreamLimits bound what the streams at keys hold in memory.
-	StreamLimits xstream.Limits
 	// Overflow says what happens to messages for a subscriber that reads too slowly. Default
 	// [engine.Disconnect], as in Redis. Danger of [engine.Block]: one such subscriber holds up those who publish to it.
 	Overflow engine.Overflow

@@ -49,7 +49,7 @@ func New(o Options) (*Protocol, error) {
 		bus: o.Bus, auth: o.Auth, overflow: o.Overflow, limits: o.Limits,
 		log: o.Logger, clock: o.Clock, version: o.Version, started: o.Clock(), epoch: time.Now(),
 	}
-	p.streams = xstream.New(xstream.Options{Bus: o.Bus, Create: o.CreateStreams, Clock: o.Clock, Limits: o.StreamLimits})
+	p.streams = xstream.New(xstream.Options{Bus: o.Bus, Create: o.CreateStreams, Clock: o.Clock, Limits: o.Limits.Streams})
 	if traces(o.Tracer) {
 		p.tracer = o.Tracer
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/protocol/resp/wire"
 	"github.com/spate-io/spate/protocol/resp/xstream"
@@ -44,6 +45,10 @@ func (r *Request) mayKeys(action auth.Action, keys ...[]byte) bool {
 	for _, key := range keys {
 		if err := event.ValidateSubjectBytes(key, event.Limits{SubjectLength: event.MaxSubjectLength}); err != nil {
 			r.fail(string(subjectError("subject", view(key), err)))
+			return false
+		}
+		if action == auth.ActionPublish && bus.Reserved(view(key)) {
+			r.fail("ERR the subject is reserved for dead letters: only consumers publish on it")
 			return false
 		}
 		if r.sess.is(stateOpen) || action == auth.ActionPublish && r.proto.auth.CanPublish(r.sess.id, view(key)) {

@@ -44,6 +44,9 @@ func streamScripts() []script {
 			"XREADGROUP GROUP g q STREAMS a 0", "XAUTOCLAIM a g z 0 0", "XAUTOCLAIM a g z 0 0 COUNT 1", "XAUTOCLAIM a g z 0 1-3 JUSTID", "XAUTOCLAIM a g z 99999999 -", "XDEL a 1-1", "XAUTOCLAIM a g z 0 (0 COUNT 1", "XAUTOCLAIM a g z 0 0", "XAUTOCLAIM a g z 0 x", "XAUTOCLAIM a g z 0 0 COUNT 0", "XAUTOCLAIM a g z 0 0 COUNT x", "XAUTOCLAIM a g z 0 0 FOO", "XAUTOCLAIM a g z x 0", "XAUTOCLAIM a nosuch z 0 0", "XAUTOCLAIM a g z -1 + JUSTID", "XINFO CONSUMERS a g"}},
 		{name: "xtrim", mask: streamMask, steps: []step{"DEL a", "XADD a 1-1 f 1", "XADD a 1-2 f 2", "XADD a 1-3 f 3", "XADD a 1-4 f 4", "XADD a 1-5 f 5", "XDEL a 1-2 1-2 9-9", "XDEL a", "XDEL a x", "XDEL nosuch x", "XDEL a 1-4 x", "XINFO STREAM a", "XTRIM a MAXLEN 3", "XTRIM a MAXLEN ~ 1", "XTRIM a MAXLEN 1 LIMIT 2", "XTRIM a LIMIT 2", "XTRIM a FOO 1", "XTRIM a MAXLEN 1 FOO", "XTRIM a MINID 1-4", "XRANGE a - +", "XTRIM nosuch MAXLEN 0", "XTRIM nosuch MAXLEN", "XTRIM a MAXLEN 0", "XINFO STREAM a",
 			"XADD a 1-5 f v", "XADD a 1-6 f v", "XSETID a 1-5", "XSETID a 9-9", "XSETID a x", "XSETID nosuch 1-1", "XSETID a 9-9 ENTRIESADDED 100 MAXDELETEDID 5-5", "XINFO STREAM a", "XSETID a 9-9 ENTRIESADDED 0 MAXDELETEDID 5-5", "XSETID a 9-9 ENTRIESADDED -1", "XSETID a 9-9 MAXDELETEDID 9-10", "XSETID a 9-9 ENTRIESADDED", "XSETID a 3-3 MAXDELETEDID 1-1", "XSETID a 3-3 ENTRIESADDED 5 MAXDELETEDID 1-1", "XADD a 3-3 f v", "XADD a 3-4 f v", "XINFO STREAM a"}},
+		{name: "xinfo counters", mask: streamMask, steps: []step{"DEL a", "XADD a 1-1 f v", "XADD a 1-2 f v", "XGROUP CREATE a g 0 ENTRIESREAD 9223372036854775807", "XINFO GROUPS a", "XREADGROUP GROUP g x COUNT 1 STREAMS a >", "XINFO GROUPS a", "XREADGROUP GROUP g x COUNT 1 STREAMS a >", "XINFO GROUPS a",
+			"XGROUP SETID a g 0 ENTRIESREAD 9223372036854775806", "XREADGROUP GROUP g x NOACK STREAMS a >", "XINFO GROUPS a", "XSETID a 5-5 ENTRIESADDED 9223372036854775807", "XINFO STREAM a", "XINFO GROUPS a", "XADD a 6-1 f v", "XINFO STREAM a", "XINFO GROUPS a", "XGROUP SETID a g 0 ENTRIESREAD 0", "XINFO GROUPS a", "XGROUP CREATE a h $", "XINFO GROUPS a", "XADD a 6-2 f v", "XINFO STREAM a FULL", "EXISTS a",
+			"XGROUP SETID a g 0 ENTRIESREAD 9223372036854775808", "XGROUP SETID a g 0 ENTRIESREAD -1", "XINFO GROUPS a", "XGROUP SETID a g 18446744073709551615-18446744073709551615 ENTRIESREAD 1", "XINFO GROUPS a", "XREADGROUP GROUP g x STREAMS a >", "XDEL a 6-2", "XINFO GROUPS a", "XSETID a 7-7 ENTRIESADDED 1", "XTRIM a MAXLEN 1", "XSETID a 7-7 ENTRIESADDED 1 MAXDELETEDID 7-7", "XINFO GROUPS a", "XGROUP SETID a g 6-1 ENTRIESREAD 5", "XINFO GROUPS a", "XADD a 8-1 f v", "XREADGROUP GROUP g x STREAMS a >", "XINFO GROUPS a"}},
 		{name: "stream waits", mask: streamMask, steps: []step{"DEL a", "!" + step(request("XREAD", "BLOCK", "5", "STREAMS", "a", "$")+request("PING")+request("XLEN", "a")), "PING"}},
 	}
 	for seed := range uint64(12) {
@@ -113,7 +116,7 @@ func streamArgs(r *rand.Rand, args []string, added *int) []string {
 		case "R":
 			args[i] = pick("-", "+", id(), id(), "("+id())
 		case "N":
-			args[i] = pick("0", "1", "2", "3", "7", "100", "-1")
+			args[i] = pick("0", "1", "2", "3", "7", "100", "-1", "3", "7", "9223372036854775807", "9223372036854775806", "-9223372036854775808", "9223372036854775808")
 		case "F":
 			args[i] = pick("f", "g", "data", "", "\xff", "12345")
 		}

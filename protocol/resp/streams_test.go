@@ -108,7 +108,7 @@ func TestBlockedEnds(t *testing.T) {
 func TestBlockedMany(t *testing.T) {
 	const many = 1000
 	o := durable(t)
-	o.StreamLimits = xstream.Limits{Blocked: many}
+	o.Limits.Streams = xstream.Limits{Blocked: many}
 	s := serve(t, "", o, engine.Limits{PerAddress: 2 * many})
 	var all []*client
 	for range many {
@@ -286,7 +286,7 @@ func TestOneModel(t *testing.T) {
 	c.want("XADD k 1-2 data x", "$3\r\n1-2\r\n")
 	sub.wantReply("*3\r\n$7\r\nmessage\r\n$1\r\nk\r\n$1\r\nx\r\n")
 	e := &event.Event{Subject: "k", Key: "kk", Data: []byte("y"), Headers: []event.Header{{Name: "unit", Value: "C"}}}
-	if n, err := o.Bus.Publish(t.Context(), e); n != 1 || err != nil {
+	if n, err := o.Bus.Publish(t.Context(), e); n.Receivers != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	got := c.ask("XREVRANGE k + - COUNT 1")

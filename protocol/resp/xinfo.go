@@ -119,8 +119,8 @@ func (r *Request) fullGroup(g *xstream.GroupInfo) {
 	r.Map(7)
 	r.pair("name", g.Name)
 	r.labelID("last-delivered-id", g.Last)
-	r.known("entries-read", g.Read, xstream.UnknownRead)
-	r.known("lag", g.Lag, xstream.UnknownLag)
+	r.known("entries-read", g.Read, g.Read != xstream.UnknownRead)
+	r.known("lag", g.Lag, g.LagKnown)
 	r.number("pel-count", int64(g.Pending))
 	r.BulkString("pending")
 	r.Array(len(g.Entries))
@@ -152,9 +152,9 @@ func (r *Request) fullGroup(g *xstream.GroupInfo) {
 }
 
 // known replies with a name and a number, or null for one that nobody knows.
-func (r *Request) known(name string, n, unknown int64) {
+func (r *Request) known(name string, n int64, known bool) {
 	r.BulkString(name)
-	if n == unknown {
+	if !known {
 		r.Null()
 		return
 	}
@@ -175,8 +175,8 @@ func runXInfoGroups(ctx context.Context, r *Request, key []byte) error {
 		r.number("consumers", int64(len(g.Consumers)))
 		r.number("pending", int64(g.Pending))
 		r.labelID("last-delivered-id", g.Last)
-		r.known("entries-read", g.Read, xstream.UnknownRead)
-		r.known("lag", g.Lag, xstream.UnknownLag)
+		r.known("entries-read", g.Read, g.Read != xstream.UnknownRead)
+		r.known("lag", g.Lag, g.LagKnown)
 	}
 	return nil
 }

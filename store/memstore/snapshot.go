@@ -23,10 +23,16 @@ type dump struct {
 }
 
 // Snapshot implements [store.Store]. [Restore] reads it.
-func (s *Store) Snapshot(ctx context.Context, w io.Writer) error {
+func (s *Store) Snapshot(ctx context.Context, w io.Writer, options store.SnapshotOptions) error {
 	var all dump
 	if err := s.view(ctx, func(d *data) { all = d.dump() }); err != nil {
 		return err
+	}
+	for _, c := range all.removeCorrupt() {
+		if options.OnCorrupt == nil {
+			return c
+		}
+		options.OnCorrupt(c)
 	}
 	out := gob.NewEncoder(w)
 	if err := out.Encode(snapshotFormat); err != nil {
@@ -60,6 +66,21 @@ func (d *data) dump() dump {
 		all.Partitions[id] = c
 	}
 	return all
+}
+
+// removeCorrupt takes out what cannot be read.
+func (all dump) removeCorrupt() (corrupt []*store.CorruptError) {
+	for id, p := range all.Partitions {
+		p.Records = slices.DeleteFunc(p.Records, func(r record) bool {
+			if r.Corrupt {
+				corrupt = append(corrupt, &store.CorruptError{Position: store.Position{Partition: id, Offset: r.Offset}, Records: 1, Err: errChecksum})
+				p.Bytes -= uint64(r.Event.Size())
+			}
+			return r.Corrupt
+		})
+		all.Partitions[id] = p
+	}
+	return corrupt
 }
 
 func (all dump) load() *data {

@@ -252,7 +252,7 @@ func (b *builder) blockAt(gp *groupPart, offset uint64) (*block, error) {
 	for ok := it.SeekLT(blockKey(gp.id, offset+1)); ok && bl == nil; ok = it.Prev() {
 		bl = gp.now(&block{first: blockFirst(it.Key()), value: append([]byte(nil), it.Value()...)})
 	}
-	return bl, errors.Join(it.Error(), it.Close())
+	return bl, it.Close()
 }
 
 // now returns what the group has made of a block.
@@ -289,7 +289,7 @@ func (b *builder) walk(gp *groupPart, from uint64, yield func(*blockReader) bool
 	for ; ok && more; ok = it.Next() {
 		visit(gp.now(&block{first: blockFirst(it.Key()), value: it.Value()}))
 	}
-	err = errors.Join(err, it.Error(), it.Close())
+	err = ended(it, err)
 	for _, bl := range gp.blocks {
 		if more && err == nil {
 			visit(gp.now(bl))

@@ -18,25 +18,25 @@ func TestCheckBackup(t *testing.T) {
 	}
 	mustCommit(t, s, &store.Batch{Puts: []store.Put{{Key: "k", Data: []byte("v")}}})
 	var out bytes.Buffer
-	if err := s.Snapshot(t.Context(), &out); err != nil {
+	if err := s.Snapshot(t.Context(), &out, store.SnapshotOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	mustClose(t, s)
 	whole := out.Bytes()
-	if err := CheckBackup(t.Context(), bytes.NewReader(whole)); err != nil {
+	if err := CheckBackup(t.Context(), bytes.NewReader(whole), nil); err != nil {
 		t.Fatal(err)
 	}
 	for at := range whole {
 		damaged := bytes.Clone(whole)
 		damaged[at] ^= 0x10
-		if err := CheckBackup(t.Context(), bytes.NewReader(damaged)); !errors.Is(err, ErrBackup) && !errors.Is(err, store.ErrFormat) {
+		if err := CheckBackup(t.Context(), bytes.NewReader(damaged), nil); !errors.Is(err, ErrBackup) && !errors.Is(err, store.ErrFormat) {
 			t.Errorf("byte %d is damaged: %v", at, err)
 		}
-		if err := CheckBackup(t.Context(), bytes.NewReader(whole[:at])); !errors.Is(err, ErrBackup) {
+		if err := CheckBackup(t.Context(), bytes.NewReader(whole[:at]), nil); !errors.Is(err, ErrBackup) {
 			t.Errorf("cut short at %d: %v", at, err)
 		}
 	}
-	if err := CheckBackup(t.Context(), bytes.NewReader(append(bytes.Clone(whole), 0))); !errors.Is(err, ErrBackup) {
+	if err := CheckBackup(t.Context(), bytes.NewReader(append(bytes.Clone(whole), 0)), nil); !errors.Is(err, ErrBackup) {
 		t.Errorf("something follows: %v", err)
 	}
 }

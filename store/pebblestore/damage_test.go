@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,11 +131,14 @@ func TestFlippedTables(t *testing.T) {
 // checkDamaged returns how many records were reported.
 func checkDamaged(t *testing.T, s *Store, n int) (reported int) {
 	t.Helper()
-	seen := make([]bool, n)
+	seen, damaged := make([]bool, n), make([]bool, n)
 	o := store.ReadOptions{Records: 100, OnCorrupt: func(e *store.CorruptError) {
 		reported += int(e.Records)
+		if text := e.Error(); strings.Contains(text, "\n") || strings.Count(text, "checksum") > 1 {
+			t.Errorf("%q is no sentence", text)
+		}
 		for i := e.Offset; i < e.Offset+e.Records; i++ {
-			seen[i] = true
+			seen[i], damaged[i] = true, true
 		}
 	}}
 	for at := uint64(0); at < uint64(n); {
@@ -157,6 +161,7 @@ func checkDamaged(t *testing.T, s *Store, n int) (reported int) {
 			t.Fatalf("record %d was neither read nor reported", i)
 		}
 	}
+	salvaged(t, s, damaged)
 	_, err := readAll(s, n)
 	var corrupt *store.CorruptError
 	if (reported > 0) != errors.As(err, &corrupt) {
@@ -322,7 +327,7 @@ func TestDamagedBackup(t *testing.T) {
 	written(t, fs, 50)
 	s := mustOpen(t, Options{FS: fs})
 	var backup bytes.Buffer
-	if err := s.Snapshot(t.Context(), &backup); err != nil {
+	if err := s.Snapshot(t.Context(), &backup, store.SnapshotOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	mustClose(t, s)
@@ -333,8 +338,8 @@ func TestDamagedBackup(t *testing.T) {
 		if err == nil || !errors.Is(err, ErrBackup) && !errors.Is(err, store.ErrFormat) {
 			t.Fatalf("%s: %v", what, err)
 		}
-		if names, _ := fs.List("data"); len(names) > 0 {
-			t.Fatalf("%s: it leaves %v", what, names)
+		if _, err := fs.Stat("data"); !errors.Is(err, os.ErrNotExist) {
+			t.Fatalf("%s: it leaves its directory: %v", what, err)
 		}
 	}
 	step := backup.Len()/50 + 1
@@ -348,8 +353,21 @@ func TestDamagedBackup(t *testing.T) {
 		broken[n] ^= 16
 		refused(fmt.Sprintf("a bit of byte %d", n), broken)
 	}
-	if err := Restore(t.Context(), "data", &backup, Options{FS: fs}); err == nil {
+	if err := Restore(t.Context(), "data", bytes.NewReader(backup.Bytes()), Options{FS: fs}); err == nil {
 		t.Error("a directory that is not empty was taken")
+	}
+	if err := fs.MkdirAll("there/empty", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for dir, left := range map[string]string{"there/empty": "empty", "there/empty/a/b": "empty", "not/there": ""} {
+		if err := Restore(t.Context(), dir, bytes.NewReader(backup.Bytes()[:backup.Len()/2]), Options{FS: fs}); !errors.Is(err, ErrBackup) {
+			t.Errorf("%s: %v", dir, err)
+		}
+		names, _ := fs.List("there")
+		inside, _ := fs.List("there/empty")
+		if _, err := fs.Stat("not"); left != "" && !slices.Equal(names, []string{left}) || len(inside) > 0 || !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: it leaves %v, %v, %v", dir, names, inside, err)
+		}
 	}
 }
 

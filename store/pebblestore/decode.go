@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -17,6 +18,18 @@ var (
 	errCut      = errors.New("it is cut short")
 	errVersion  = errors.New("its version is not known")
 )
+
+// damage is what Pebble says of a file that is damaged, in one line: below it there is a note of its own about itself.
+type damage struct{ error }
+
+// Error implements error.
+func (d damage) Error() string {
+	text, _, _ := strings.Cut(d.error.Error(), "\n")
+	return text
+}
+
+// Unwrap returns the error of Pebble.
+func (d damage) Unwrap() error { return d.error }
 
 // A blockReader walks over the records of a block.
 type blockReader struct {

@@ -2,7 +2,6 @@ package pebblestore
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"time"
 
@@ -171,5 +170,5 @@ func (b *builder) recent(gp *groupPart, since int64) ([]entry, error) {
 			break
 		}
 	}
-	return found, errors.Join(it.Error(), it.Close())
+	return found, it.Close()
 }

@@ -55,6 +55,7 @@
 // headers (number, names and values), data (the rest). Both checksums begin from the number, the partition and the offset, so that a record in the wrong place is noticed.
 //
 // What Snapshot writes is "SPATEBAK", a version (4 bytes, 1), chunks of entries, and a trailer. A chunk: length (4 bytes), CRC-32C (4 bytes), and
-// keys and values, each a uvarint length and bytes. The trailer: a length of 0, the number of entries and of their bytes (8 bytes each), the
+// keys and values, each a uvarint length and bytes, in no order. A key l has for its value a place that was left out since it could not be read: stream, partition,
+// offset, number of records, reason. The trailer: a length of 0, the number of entries and of their bytes (8 bytes each), the
 // CRC-32C of the heads of all chunks, and a CRC-32C of the trailer.
 package pebblestore

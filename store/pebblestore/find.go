@@ -1,7 +1,6 @@
 package pebblestore
 
 import (
-	"errors"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -17,7 +16,7 @@ func (s *Store) findDisk(v view, t time.Time) (offset uint64, err error) {
 		return 0, err
 	}
 	defer func() {
-		err = errors.Join(err, it.Close())
+		err = ended(it, err)
 	}()
 	from := v.bounds.First
 	for low, high := v.bounds.First, v.bounds.End; low < high && err == nil; {
@@ -65,9 +64,9 @@ func scanFor(it *pebble.Iterator, v view, from uint64, t time.Time) (uint64, err
 // skipCorrupt returns the first offset after from, at most end, at which a block begins that Pebble can read. It doubles the distance until something can be
 // read, and goes back from there, so that it touches what is damaged as few times as it can: each time Pebble tries out, for about a second, which single
 // bit could be wrong.
-func (s *Store) skipCorrupt(id logID, from, end uint64) uint64 {
+func skipCorrupt(db pebble.Reader, id logID, from, end uint64) uint64 {
 	for step := uint64(blockRecords); ; step *= 2 {
-		if next, ok := s.firstReadable(id, from, from+min(step, end-from)); ok {
+		if next, ok := firstReadable(db, id, from, from+min(step, end-from)); ok {
 			return min(next, end)
 		}
 		if step >= end-from {
@@ -78,8 +77,8 @@ func (s *Store) skipCorrupt(id logID, from, end uint64) uint64 {
 
 // firstReadable reports whether the block at an offset, or the next one, can be read, and returns where the first one begins that can be reached from
 // there by going back, not as far as from.
-func (s *Store) firstReadable(id logID, from, offset uint64) (first uint64, ok bool) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: blockKey(id, from+1), UpperBound: blockKey(id, ^uint64(0))})
+func firstReadable(db pebble.Reader, id logID, from, offset uint64) (first uint64, ok bool) {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: blockKey(id, from+1), UpperBound: blockKey(id, ^uint64(0))})
 	if err != nil {
 		return 0, false
 	}

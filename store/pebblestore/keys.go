@@ -9,6 +9,7 @@ import (
 // The first byte of a key says what it is. See doc.go.
 const (
 	kindCursor    = 'c'
+	kindLost      = 'l' // in backups only
 	kindNumber    = 'n'
 	kindPartition = 'p'
 	kindRevision  = 'q'

@@ -76,7 +76,7 @@ func formatError(err error) error {
 		return fmt.Errorf("%w: it was written by a newer version of Spate; use that, or restore a backup: %w", store.ErrFormat, err)
 	}
 	if pebble.IsCorruptionError(err) {
-		return fmt.Errorf("its files are damaged; restore a backup into another directory, and keep this one: %w", err)
+		return fmt.Errorf("its files are damaged; restore a backup into another directory, and keep this one: %w", damage{err})
 	}
 	return err
 }
@@ -213,14 +213,27 @@ func (s *Store) loadStreams() error {
 
 // each calls yield with all entries whose keys begin with prefix, in order.
 func (s *Store) each(prefix []byte, yield func(key, value []byte) error) error {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: successor(prefix)})
+	return eachEntry(s.db, prefix, successor(prefix), yield)
+}
+
+// eachEntry calls yield for all entries of a range, in order. What it is given is good until it returns.
+func eachEntry(from pebble.Reader, lower, upper []byte, yield func(key, value []byte) error) error {
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return err
 	}
 	for ok := it.First(); ok && err == nil; ok = it.Next() {
 		err = yield(it.Key(), it.Value())
 	}
-	return errors.Join(err, it.Error(), it.Close())
+	return ended(it, err)
+}
+
+// ended closes an iterator and returns why it ended: err, or what Close says, which is what its Error said before.
+func ended(it *pebble.Iterator, err error) error {
+	if closed := it.Close(); err == nil {
+		err = closed
+	}
+	return err
 }
 
 // get returns a copy of the value of a key, or nil.

@@ -3,7 +3,6 @@ package pebblestore
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"sort"
 	"time"
@@ -107,13 +106,16 @@ func (s *Store) readDisk(ctx context.Context, r *reading, id logID) error {
 	for !r.full() {
 		err := s.readRun(ctx, r, id)
 		if err == nil {
-			return nil
+			if r.dense && !r.full() { // the end is missing
+				err = s.gap(r, id, r.end)
+			}
+			return err
 		}
 		if !pebble.IsCorruptionError(err) {
 			return err
 		}
 		from := r.at.Offset
-		next, cause := s.skipCorrupt(id, from, r.end), err
+		next, cause := skipCorrupt(s.db, id, from, r.end), damage{err}
 		r.at.Offset = next
 		r.bad(from, next-from, cause)
 	}
@@ -127,7 +129,7 @@ func (s *Store) readRun(ctx context.Context, r *reading, id logID) (err error) {
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, it.Close())
+		err = ended(it, err)
 	}()
 	ok := it.SeekLT(blockKey(id, r.at.Offset+1))
 	if !ok && it.Error() == nil {
@@ -142,9 +144,10 @@ func (s *Store) readRun(ctx context.Context, r *reading, id logID) (err error) {
 			return err
 		}
 		first := blockFirst(it.Key())
-		if from := r.at.Offset; r.dense && first > from {
-			r.at.Offset = first
-			r.bad(from, first-from, errMissing) // a log that was damaged may be read without its end
+		if r.dense && first > r.at.Offset { // a log that was damaged may be read without its end
+			if err := s.gap(r, id, first); err != nil {
+				return err
+			}
 			if r.full() {
 				break
 			}
@@ -161,6 +164,25 @@ func (s *Store) readRun(ctx context.Context, r *reading, id logID) (err error) {
 		}
 	}
 	return it.Error()
+}
+
+// gap passes over records that are not there, up to an offset. That is damage unless they were trimmed or removed since the reading began: then the
+// description of the partition, which is written together with that, says so.
+func (s *Store) gap(r *reading, id logID, to uint64) error {
+	from := r.at.Offset
+	r.at.Offset = to
+	value, err := s.get(partitionKey(id))
+	if err != nil || value == nil {
+		return err
+	}
+	var now meta
+	if err := now.decode(value); err != nil {
+		return err
+	}
+	if from = max(from, now.First); from < to && now.dense() {
+		r.bad(from, to-from, errMissing)
+	}
+	return nil
 }
 
 // Bounds implements [store.Store].

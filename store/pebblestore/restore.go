@@ -8,14 +8,16 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"os"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/spate-io/spate/store"
 )
 
 // Restore makes a store in a directory, which must be empty or not exist, from what Snapshot wrote. Everything is verified on the way;
-// if it is damaged or cut short, the error is an [ErrBackup] and nothing that could be opened is left.
+// if it is damaged or cut short, the error is an [ErrBackup]. After an error nothing is left, also no directory that was not there.
 func Restore(ctx context.Context, dir string, r io.Reader, options Options) error {
 	if err := restore(ctx, dir, r, options); err != nil {
 		return fmt.Errorf("restoring a backup into %s: %w", dir, err)
@@ -32,9 +34,10 @@ func restore(ctx context.Context, dir string, in io.Reader, options Options) err
 	if err := r.begin(); err != nil {
 		return err
 	}
+	made := missing(dir, options.FS)
 	s, err := open(dir, options)
 	if err != nil {
-		return err
+		return errors.Join(err, clean(dir, made, options.FS))
 	}
 	var version []byte
 	err = r.each(func(entries []byte) error {
@@ -64,19 +67,39 @@ func restore(ctx context.Context, dir string, in io.Reader, options Options) err
 	}
 	err = errors.Join(err, s.lock.Close())
 	if err != nil {
-		err = errors.Join(err, clean(dir, options))
+		err = errors.Join(err, clean(dir, made, options.FS))
 	}
 	return err
 }
 
+// missing returns the directories that have to be made for dir, the innermost first.
+func missing(dir string, fs vfs.FS) (made []string) {
+	for {
+		if _, err := fs.Stat(dir); err == nil || !errors.Is(err, os.ErrNotExist) {
+			return made
+		}
+		made = append(made, dir)
+		parent := fs.PathDir(dir)
+		if parent == dir {
+			return made
+		}
+		dir = parent
+	}
+}
+
 // clean removes what a restore that failed leaves behind.
-func clean(dir string, options Options) error {
-	names, err := options.FS.List(dir)
-	if err != nil {
-		return err
+func clean(dir string, made []string, fs vfs.FS) error {
+	names, err := fs.List(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
 	}
 	for _, name := range names {
-		err = errors.Join(err, options.FS.RemoveAll(options.FS.PathJoin(dir, name)))
+		err = errors.Join(err, fs.RemoveAll(fs.PathJoin(dir, name)))
+	}
+	for _, name := range made {
+		if e := fs.Remove(name); e != nil && !errors.Is(e, os.ErrNotExist) {
+			return errors.Join(err, e)
+		}
 	}
 	return err
 }
@@ -95,6 +118,8 @@ func verifyEntries(b *pebble.Batch, entries []byte) (version []byte, err error) 
 			if len(version) != 4 || binary.BigEndian.Uint32(version) != formatVersion {
 				return nil, fmt.Errorf("%w: the backup is of a store of version %x, and this Spate knows %d", store.ErrFormat, version, formatVersion)
 			}
+			continue
+		case kindLost:
 			continue
 		case kindRecords:
 			if err := verifyBlock([]byte(key), []byte(value)); err != nil {

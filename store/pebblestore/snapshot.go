@@ -90,7 +90,7 @@ func (w *snapshotWriter) end() error {
 
 // Snapshot implements [store.Store]. It holds what was committed when it was called, and perhaps what was being
 // committed. Close ends it with [store.ErrClosed].
-func (s *Store) Snapshot(ctx context.Context, out io.Writer) error {
+func (s *Store) Snapshot(ctx context.Context, out io.Writer, o store.SnapshotOptions) error {
 	release, err := s.use(ctx)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (s *Store) Snapshot(ctx context.Context, out io.Writer) error {
 	snapshot := s.db.NewSnapshot()
 	err = s.durable(ctx)
 	if err == nil {
-		err = s.writeSnapshot(ctx, snapshot, out)
+		err = s.writeSnapshot(ctx, snapshot, out, o)
 	}
 	if err = errors.Join(err, snapshot.Close()); err != nil {
 		return fmt.Errorf("writing a backup of the store in %s: %w", s.dir, err)
@@ -112,26 +112,37 @@ func (s *Store) durable(ctx context.Context) error {
 	return store.Commit(ctx, s, &store.Batch{})
 }
 
-func (s *Store) writeSnapshot(ctx context.Context, snapshot *pebble.Snapshot, out io.Writer) error {
+// writeSnapshot writes the records partition by partition, and all else as it is.
+func (s *Store) writeSnapshot(ctx context.Context, snapshot *pebble.Snapshot, out io.Writer, o store.SnapshotOptions) error {
 	w := &snapshotWriter{w: bufio.NewWriterSize(out, snapshotChunk)}
 	if err := w.begin(); err != nil {
 		return err
 	}
-	it, err := snapshot.NewIter(nil)
+	partitions, err := partitionsOf(snapshot)
 	if err != nil {
-		return err
+		return fmt.Errorf("the description of its streams: %w", err)
 	}
-	for ok := it.First(); ok && err == nil; ok = it.Next() {
-		err = w.add(it.Key(), it.Value())
-		if err == nil {
-			err = ctx.Err()
-		}
-		if s.leaving.Load() { // Close waits for us
-			err = store.ErrClosed
+	for _, v := range partitions {
+		v.store, v.from, v.to, v.tell = s, snapshot, w, o.OnCorrupt
+		if err := v.run(ctx); err != nil {
+			return err
 		}
 	}
-	if err = errors.Join(err, it.Error(), it.Close()); err != nil {
-		return err
+	for _, r := range [...][2][]byte{{nil, {kindPartition}}, {{kindPartition + 1}, {kindRecords}}, {{kindRecords + 1}, nil}} {
+		err := eachEntry(snapshot, r[0], r[1], func(key, value []byte) error {
+			return errors.Join(s.interrupted(ctx), w.add(key, value))
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return w.end()
+}
+
+// interrupted says why a snapshot has to end now.
+func (s *Store) interrupted(ctx context.Context) error {
+	if s.leaving.Load() { // Close waits for us
+		return store.ErrClosed
+	}
+	return ctx.Err()
 }

@@ -68,7 +68,7 @@ func (s *Store) Scan(ctx context.Context, prefix, after string, limit int) ([]st
 		entries = append(entries, store.Entry{Key: key, Value: v})
 		err = ctx.Err()
 	}
-	if err = errors.Join(err, it.Error(), it.Close()); err != nil {
+	if err = ended(it, err); err != nil {
 		return nil, err
 	}
 	return entries, nil

@@ -218,7 +218,7 @@ func (p *pair) compareRevisions() error {
 // compareRestored takes a snapshot and compares what can be made of it.
 func (p *pair) compareRestored(page store.ReadOptions) error {
 	var taken bytes.Buffer
-	if err := p.real.Snapshot(p.ctx, &taken); err != nil {
+	if err := p.real.Snapshot(p.ctx, &taken, store.SnapshotOptions{}); err != nil {
 		return err
 	}
 	restored, err := p.Restore(&taken)

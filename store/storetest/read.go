@@ -115,7 +115,7 @@ func queries(s store.Store) map[string]func(ctx context.Context) error {
 		"Cursors":  func(ctx context.Context) error { _, err := s.Cursors(ctx, ""); return err },
 		"Get":      func(ctx context.Context) error { _, err := s.Get(ctx, "k"); return err },
 		"Scan":     func(ctx context.Context) error { _, err := s.Scan(ctx, "", "", 1); return err },
-		"Snapshot": func(ctx context.Context) error { return s.Snapshot(ctx, io.Discard) },
+		"Snapshot": func(ctx context.Context) error { return s.Snapshot(ctx, io.Discard, store.SnapshotOptions{}) },
 	}
 }
 

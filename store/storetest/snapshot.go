@@ -21,7 +21,7 @@ var snapshotChecks = []check{
 func (f *fixture) snapshot() *bytes.Buffer {
 	f.Helper()
 	var out bytes.Buffer
-	f.ok(f.s.Snapshot(f.ctx, &out))
+	f.ok(f.s.Snapshot(f.ctx, &out, store.SnapshotOptions{}))
 	return &out
 }
 
@@ -118,7 +118,7 @@ func (f *fixture) takeSnapshots(taken []bytes.Buffer, batches int) error {
 		if err := f.s.Wait(f.ctx, at(part("a", 0), next.Next+uint64(batches/len(taken)))); err != nil {
 			return err
 		}
-		if err := f.s.Snapshot(f.ctx, &taken[i]); err != nil {
+		if err := f.s.Snapshot(f.ctx, &taken[i], store.SnapshotOptions{}); err != nil {
 			return err
 		}
 	}
@@ -155,7 +155,7 @@ func checkSnapshotFails(f *fixture) {
 	f.furnish()
 	before := f.image()
 	for _, room := range []int{0, 10, 100} {
-		f.fails(f.s.Snapshot(f.ctx, &narrowWriter{left: room}), errWriter)
+		f.fails(f.s.Snapshot(f.ctx, &narrowWriter{left: room}, store.SnapshotOptions{}), errWriter)
 	}
 	f.stays(before, "a snapshot that failed")
 	f.add(part("a", 0), "x")

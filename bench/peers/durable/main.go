@@ -93,7 +93,7 @@ func (n *node) publisher(f *work.Flags, number int) func() error {
 	}
 	done := make(chan error, 1)
 	return func() error {
-		n.bus.Submit(events(f.Batch, event), func(_ int, err error) { done <- err })
+		n.bus.Submit(events(f.Batch, event), func(_ bus.Receipt, err error) { done <- err })
 		return <-done
 	}
 }
@@ -142,7 +142,7 @@ func (n *node) fill(f *work.Flags, of func(i int) *event.Event) error {
 		batch := events(min(size, f.Events-from), func() *event.Event { next++; return of(next - 1) })
 		slots <- struct{}{}
 		all.Add(1)
-		n.bus.Submit(batch, func(_ int, err error) {
+		n.bus.Submit(batch, func(_ bus.Receipt, err error) {
 			defer all.Done()
 			if err != nil {
 				failures <- err

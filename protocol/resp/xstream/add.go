@@ -40,8 +40,8 @@ type Added struct {
 // Add submits an entry and returns; done is counted up, and down once the entry is stored, or is not. It returns nil if
 // NoMkStream keeps it from making the key. The fields are names and values in turn, and are copied.
 func (s *Set) Add(ctx context.Context, name []byte, args AddArgs, fields [][]byte, done *sync.WaitGroup) (*Added, error) {
-	if len(name) > s.limits.KeyLength {
-		return nil, Error(fmt.Sprintf("ERR the key has %d bytes, at most %d can be a stream", len(name), s.limits.KeyLength))
+	if err := s.checkKey(name); err != nil {
+		return nil, err
 	}
 	k := s.acquire(name)
 	a := &Added{k: k, done: done}
@@ -80,24 +80,16 @@ func (k *key) add(ctx context.Context, a *Added, args AddArgs) (ok bool, err err
 	if err := k.identify(ctx, a, args.ID); err != nil {
 		return false, err
 	}
-	a.batch.Appends = a.place[:0]
-	captured, durability, err := s.log.Add(&a.batch, &a.event)
-	if err != nil {
-		return false, err
-	}
-	if captured == 0 {
-		return false, fmt.Errorf("the stream that captured %.80q has just been removed: try again", k.name)
-	}
-	a.batch.Durability = durability
-	for a.at = captured - 1; a.at > 0 && a.batch.Appends[a.at].Partition != k.part; a.at-- {
-	}
 	if args.Trim.By != TrimNone {
 		if err := k.trimFor(ctx, a, args.Trim); err != nil {
 			return false, err
 		}
 	}
-	k.submit(a)
-	return true, nil
+	if !k.hand(func() { err = k.submit(a) }) {
+		k.broken.Store(true)
+		err = fmt.Errorf("adding to the stream at key %.80q: %w", k.name, errMoved)
+	}
+	return err == nil, err
 }
 
 // identify decides how the entry gets its ID.
@@ -158,7 +150,19 @@ func assign(id Partial, last ID, now uint64) (ID, error) {
 }
 
 // submit hands the entry to the store. Called with the lock, so that entries are stored in the order of their IDs.
-func (k *key) submit(a *Added) {
+func (k *key) submit(a *Added) error {
+	a.batch.Appends = a.place[:0]
+	captured, durability, err := k.set.log.Add(&a.batch, &a.event)
+	for a.at = captured - 1; a.at >= 0 && a.batch.Appends[a.at].Partition != k.part; a.at-- {
+	}
+	if err == nil && a.at < 0 { // the stream is about to be removed, and captures nothing any more
+		err = fmt.Errorf("adding to the stream at key %.80q: %w", k.name, errMoved)
+	}
+	if err != nil {
+		k.broken.Store(true) // what is known of IDs is ahead of it
+		return err
+	}
+	a.batch.Durability = durability
 	a.expect = k.next
 	k.next++
 	k.flight.Add(1)
@@ -167,6 +171,7 @@ func (k *key) submit(a *Added) {
 	}
 	a.done.Add(1)
 	k.set.store.Submit(&a.batch, a.committed)
+	return nil
 }
 
 // committed is called by the store.
@@ -183,7 +188,7 @@ func (a *Added) committed(err error) {
 	if !a.given {
 		k.autos.Done()
 	}
-	k.left(a.batch.Removes)
+	k.left(a.batch.Removes, err)
 	k.flight.Done()
 	k.release()
 	a.done.Done()

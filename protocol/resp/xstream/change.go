@@ -13,12 +13,13 @@ import (
 // A change is what one command commits. One that is larger than a batch may be is committed in parts, each of which leaves
 // things in order. It is made and submitted with the lock of its key, and waited for without.
 type change struct {
-	k      *key
-	state  map[string][]byte // nil is a deletion
-	batch  *store.Batch
-	waits  sync.WaitGroup
-	mu     sync.Mutex
-	failed error
+	k              *key
+	state          map[string][]byte // nil is a deletion
+	batch          *store.Batch
+	added, removed counts // by what is in state
+	waits          sync.WaitGroup
+	mu             sync.Mutex
+	failed         error
 }
 
 func (k *key) change() *change {
@@ -34,6 +35,22 @@ func (c *change) put(key string, data []byte) {
 func (c *change) del(key string) {
 	c.state[key] = nil
 	c.limit()
+}
+
+// puts is put of something that is counted and new. It fails if there are too many.
+func (c *change) puts(kind int, key string, data []byte) error {
+	if !c.k.set.census.reserve(c.k.home.Load(), kind) {
+		return c.k.set.tooMany(kind)
+	}
+	c.added[kind]++
+	c.put(key, data)
+	return nil
+}
+
+// dels is del of something that is counted.
+func (c *change) dels(kind int, key string) {
+	c.removed[kind]++
+	c.del(key)
 }
 
 // remove takes a record out.
@@ -73,29 +90,55 @@ func (c *change) submit() {
 	if b.Operations() == 0 {
 		return
 	}
-	c.batch, c.state = &store.Batch{}, map[string][]byte{}
-	k := c.k
-	k.refs.Add(1)
+	added, removed := c.added, c.removed
+	c.batch, c.state, c.added, c.removed = &store.Batch{}, map[string][]byte{}, counts{}, counts{}
+	k, h := c.k, c.k.home.Load()
+	k.retain()
 	k.flight.Add(1)
 	c.waits.Add(1)
-	k.set.store.Submit(b, func(err error) {
+	done := func(err error) {
+		k.set.census.committed(h, added, removed, err)
 		if err != nil {
 			k.broken.Store(true)
 			c.mu.Lock()
 			c.failed = errors.Join(c.failed, fmt.Errorf("storing a change of the stream at key %.80q: %w", k.name, err))
 			c.mu.Unlock()
 		}
-		k.left(b.Removes)
+		k.left(b.Removes, err)
 		k.flight.Done()
 		k.release()
 		c.waits.Done()
-	})
+	}
+	if !k.hand(func() { k.set.store.Submit(b, done) }) {
+		done(errMoved)
+	}
 }
 
-// left forgets records that have been removed.
-func (k *key) left(removed []store.Position) {
+// errMoved means that the stream of a key was removed or changed while a command was at work.
+var errMoved = errors.New("the stream that holds it has just been changed or removed: try again")
+
+// hand calls submit, and tells whether it has: not if the stream of the key is another one by now. One that is removed meanwhile is removed
+// after that, so nothing of an old stream reaches a new one.
+func (k *key) hand(submit func()) (same bool) {
+	k.set.log.Capture(func() {
+		if same = k.set.log.Changes() == k.changes; !same {
+			found, _ := k.set.streamOf(k.name)
+			same = found == k.stream
+		}
+		if same {
+			submit()
+		}
+	})
+	return same
+}
+
+// left forgets records that have been removed, or, after an error, have not.
+func (k *key) left(removed []store.Position, err error) {
 	if len(removed) == 0 {
 		return
+	}
+	if x := k.index; x != nil && err == nil {
+		x.drop(removed)
 	}
 	k.ids.Lock()
 	defer k.ids.Unlock()
@@ -113,10 +156,8 @@ func (c *change) wait() error {
 type meta struct {
 	exists     bool  // also without entries
 	added      int64 // entries ever; for a partition of the key's own, how many more than the offset of its end
-	length     int64 // entries before seen; for a shared partition only
 	maxDeleted ID
 	seen       uint64 // all records before it are counted, and the IDs of those that are strange are stored
-	first      uint64 // record of the partition when length was counted
 }
 
 const metaVersion = 1
@@ -127,10 +168,8 @@ func (c *change) putMeta() {
 	last, assigned := k.top()
 	data := []byte{metaVersion, byte(boolBit(k.meta.exists))}
 	data = binary.AppendVarint(data, k.meta.added)
-	data = binary.AppendVarint(data, k.meta.length)
 	data = appendID(data, k.meta.maxDeleted)
 	data = binary.AppendUvarint(data, k.meta.seen)
-	data = binary.AppendUvarint(data, k.meta.first)
 	data = appendID(data, k.seenLast)
 	data = appendID(data, last)
 	data = appendID(data, assigned)
@@ -203,7 +242,7 @@ var errState = errors.New("the stored state is of another version, or damaged")
 
 // load reads what is stored about the key. Called with the lock.
 func (k *key) load(ctx context.Context) error {
-	k.meta, k.seenLast, k.next, k.trimmed, k.numbers = meta{}, ID{}, 0, 0, 0
+	k.meta, k.seenLast, k.next, k.trimmed, k.numbers, k.counted = meta{}, ID{}, 0, 0, 0, false
 	k.groups = map[string]*group{}
 	k.strange.Store(nil)
 	last, assigned := ID{}, ID{}
@@ -214,7 +253,7 @@ func (k *key) load(ctx context.Context) error {
 	if v.Revision != 0 {
 		d := decoder{data: v.Data}
 		version := d.byte()
-		k.meta = meta{exists: d.byte() != 0, added: d.int(), length: d.int(), maxDeleted: d.id(), seen: d.uint(), first: d.uint()}
+		k.meta = meta{exists: d.byte() != 0, added: d.int(), maxDeleted: d.id(), seen: d.uint()}
 		k.seenLast, last, assigned = d.id(), d.id(), d.id()
 		if d.bad || version != metaVersion {
 			return errState
@@ -223,64 +262,15 @@ func (k *key) load(ctx context.Context) error {
 	k.ids.Lock()
 	k.last, k.assigned, k.gone = last, assigned, nil
 	k.ids.Unlock()
-	b, err := k.set.store.Bounds(ctx, k.part)
-	if err != nil {
-		return err
-	}
-	if b.Next < k.meta.seen { // the stream was removed, and made again
-		return k.forget(ctx)
-	}
 	if err := k.loadStrange(ctx); err != nil {
 		return err
 	}
 	return k.loadGroups(ctx)
 }
 
-// forget removes all that is stored about the key.
-func (k *key) forget(ctx context.Context) error {
-	k.meta, k.seenLast = meta{}, ID{}
-	k.ids.Lock()
-	k.last, k.assigned = ID{}, ID{}
-	k.ids.Unlock()
-	c := k.change()
-	c.del(k.stateKey(stateMeta))
-	for _, kind := range []string{stateStrange, stateGroup, stateConsumer, statePending} {
-		err := k.eachState(ctx, kind, func(e store.Entry) error {
-			c.del(e.Key)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	c.submit()
-	return c.wait()
-}
-
-// eachState calls fn for every piece of state of one kind.
-func (k *key) eachState(ctx context.Context, kind string, fn func(store.Entry) error) error {
-	const page = 1000
-	prefix := k.stateKey(kind)
-	for after := ""; ; {
-		entries, err := k.set.store.Scan(ctx, prefix, after, page)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			if err := fn(e); err != nil {
-				return err
-			}
-			after = e.Key
-		}
-		if len(entries) < page {
-			return nil
-		}
-	}
-}
-
 // numbersOf returns the numbers at the end of the name of a piece of state.
 func (k *key) numbersOf(kind, name string) (numbers []uint64) {
-	rest := name[len(kind)+len(k.name)+1:]
+	rest := name[len(kind)+homeDigits+len(k.name)+2:]
 	for ; len(rest) >= 8; rest = rest[8:] {
 		numbers = append(numbers, binary.BigEndian.Uint64([]byte(rest[:8])))
 	}
@@ -289,7 +279,7 @@ func (k *key) numbersOf(kind, name string) (numbers []uint64) {
 
 func (k *key) loadStrange(ctx context.Context) error {
 	found := map[uint64]ID{}
-	err := k.eachState(ctx, stateStrange, func(e store.Entry) error {
+	err := k.set.eachState(ctx, k.stateKey(stateStrange), func(e store.Entry) error {
 		d := decoder{data: e.Data}
 		found[k.numbersOf(stateStrange, e.Key)[0]] = d.id()
 		if d.bad {

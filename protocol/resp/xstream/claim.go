@@ -20,7 +20,8 @@ type Claim struct {
 // ClaimNow is the time of a claim that says none.
 const ClaimNow = math.MinInt64
 
-// Claim gives pending entries to another consumer.
+// Claim gives pending entries to another consumer. It ends early, and leaves the rest with whom it is, when there are 8 MiB of entries. With JustID
+// they come without events.
 func (s *Set) Claim(ctx context.Context, name []byte, q Claim) (entries []Delivered, err error) {
 	err = s.withGroup(ctx, name, q.Group, func(k *key, g *group) (*change, error) {
 		c := k.change()
@@ -32,14 +33,24 @@ func (s *Set) Claim(ctx context.Context, name []byte, q Claim) (entries []Delive
 		if q.At == ClaimNow || q.At < 0 || q.At > now {
 			q.At = now
 		}
+		size := 0
 		for _, id := range q.IDs {
+			if size >= claimBytes { // the rest stays whose it is
+				break
+			}
 			e, err := k.claim(ctx, c, g, &q, id, now)
 			if err != nil {
 				return c, err
 			}
-			if e != nil {
-				entries = append(entries, *e)
+			if e == nil {
+				continue
 			}
+			if q.JustID {
+				e.Event = nil
+			} else {
+				size += e.Event.Size()
+			}
+			entries = append(entries, *e)
 		}
 		return c, nil
 	})
@@ -70,12 +81,10 @@ func (k *key) claim(ctx context.Context, c *change, g *group, q *Claim, id ID, n
 		return nil, err
 	}
 	if p == nil {
-		if g.pel.n >= k.set.limits.Pending {
-			return nil, Error("ERR the group has as many pending entries as are allowed: acknowledge some")
-		}
 		p = &pending{id: id, consumer: con, count: 1}
-		g.pel.put(p)
-		con.pel.put(p)
+		if err := c.newPending(g, p); err != nil {
+			return nil, err
+		}
 	}
 	c.give(p, con)
 	p.at = q.At
@@ -99,15 +108,15 @@ type AutoClaim struct {
 }
 
 // AutoClaim gives entries that are pending for long to another consumer. It returns where to go on, or 0-0, and which entries are no
-// longer there.
+// longer there. It ends early when there are 8 MiB of entries. With JustID they come without events.
 func (s *Set) AutoClaim(ctx context.Context, name []byte, q AutoClaim) (next ID, entries []Delivered, gone []ID, err error) {
 	err = s.withGroup(ctx, name, q.Group, func(k *key, g *group) (*change, error) {
 		c := k.change()
 		const tries = 10 // entries looked at for each that may be claimed
-		now, left, attempts := s.now(), q.Count, q.Count*tries
+		now, left, attempts, size := s.now(), q.Count, q.Count*tries, 0
 		var todo []*pending
 		g.pel.from(q.Start, func(p *pending) bool {
-			if attempts == 0 || left == 0 {
+			if attempts == 0 || left == 0 || size >= claimBytes {
 				next = p.id
 				return false
 			}
@@ -121,10 +130,14 @@ func (s *Set) AutoClaim(ctx context.Context, name []byte, q AutoClaim) (next ID,
 			}
 			left--
 			todo = append(todo, p)
-			if r == nil {
+			switch {
+			case r == nil:
 				gone = append(gone, p.id)
-			} else {
+			case q.JustID:
+				entries = append(entries, Delivered{ID: p.id})
+			default:
 				entries = append(entries, Delivered{ID: p.id, Event: r.Event})
+				size += r.Event.Size()
 			}
 			return true
 		})

@@ -1,6 +1,7 @@
 package xstream
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spate-io/spate/store"
@@ -102,16 +103,7 @@ func (k *key) deliver(ctx context.Context, c *change, g *group, con *consumer, d
 	if err != nil {
 		return nil, err
 	}
-	most, size := d.Count, 0
-	if !d.NoAck {
-		room := int64(max(k.set.limits.Pending-g.pel.n, 0))
-		if room == 0 {
-			return nil, Error("ERR the group has as many pending entries as are allowed: acknowledge some")
-		}
-		if most == 0 || most > room {
-			most = room
-		}
-	}
+	most, size, full := d.Count, 0, error(nil)
 	hint := scanRecords
 	if most > 0 {
 		hint = int(min(most, scanRecords))
@@ -126,30 +118,32 @@ func (k *key) deliver(ctx context.Context, c *change, g *group, con *consumer, d
 			return false
 		}
 		e := k.entry(r)
+		if !d.NoAck {
+			if full = k.pend(c, g, con, e.ID, now); full != nil {
+				return false
+			}
+		}
 		entries = append(entries, e)
 		lag.advance(g, e.ID)
-		if !d.NoAck {
-			k.pend(c, g, con, e.ID, now)
-		}
 		return most == 0 || int64(len(entries)) < most
 	})
-	if len(entries) > 0 {
+	if len(entries) > 0 { // as many as there was room for
 		c.putGroup(g)
+		full = nil
 	}
-	return entries, err
+	return entries, cmp.Or(err, full)
 }
 
 // pend makes an entry pending for a consumer. It may be pending already, since a group can be moved back.
-func (k *key) pend(c *change, g *group, con *consumer, id ID, now int64) {
+func (k *key) pend(c *change, g *group, con *consumer, id ID, now int64) error {
 	p := g.pel.get(id)
 	if p == nil {
-		p = &pending{id: id, consumer: con}
-		g.pel.put(p)
-		con.pel.put(p)
+		return c.newPending(g, &pending{id: id, consumer: con, at: now, count: 1})
 	}
 	c.give(p, con)
 	p.at, p.count = now, 1
 	c.putPending(g, p)
+	return nil
 }
 
 // give moves a pending entry to another consumer.

@@ -3,11 +3,21 @@
 //
 // # Keys, streams, partitions
 //
-// A key is a subject. Its entries are the events of that subject in the stream that captures it: the first by name if several do, and
-// there the partition to which the subject belongs. Events that have a key of their own, or that a stream spreads by a header, may be in
-// other partitions, and are then not among the entries. A key that no stream captures gets one of its own, of the key's name and with one
-// partition, when [Options].Create allows it. In such a stream an ID is found by binary search, and the length is known. In a partition that is shared with
-// other subjects, the first use of a key reads all of the partition from where a checkpoint was stored, later uses read what has been added, and a range reads what is between its ends.
+// A key is a subject. Its entries are the events of that subject in one stream that captures it: one of the key's own (which captures just this
+// subject, in one partition), or else the first by name. There they are in the partition to which the subject belongs; events that have a key of their own, or that
+// a stream spreads by a header, may be in
+// other partitions, and are then not among the entries. A key that no stream captures gets one of its own, of the key's name, when [Options].Create allows it.
+//
+// What is kept of a key belongs to that stream, and is gone with it: another stream that is made with the same name begins with nothing.
+//
+// # What it costs
+//
+// In a stream of the key's own an ID is found by binary search, and the length is known. In a partition that is shared with other subjects an index in memory says
+// which records are whose. It is made in blocks of 1024 records, when somebody first needs them, by one pass over the partition for all its keys together: about as
+// long as reading it takes (at 1.5 million records a second), for the first key that is used after a start. Half of the processors at most do that at a time, and
+// a client that is gone, or a server that is closing, ends its part in it. From then on opening a key costs a look at each block (15 µs for 100 000 records), and
+// reading a range costs its entries, not those between them. The index takes 8 bytes for each record, [Limits].Index bounds it, and the oldest blocks make room. Trimming a
+// stream of the key's own from which single entries were deleted reads what it removes.
 //
 // # Fields and events
 //
@@ -43,6 +53,9 @@
 // not be changed.
 //
 // # Not promised
+//
+// The totals of [Limits] are counted with the first command after a start, from what is stored. A stream that is removed while a command changes one of its keys
+// fails that command.
 //
 // Clients that wait for entries of one group are not served in the order in which they came. MAXLEN ~ and MINID ~ remove whole hundreds, counted from the first entry, where Redis counts its nodes.
 package xstream

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"math"
 	"slices"
 
 	"github.com/spate-io/spate/store"
@@ -13,10 +11,6 @@ import (
 
 // UnknownRead is the number of entries that a group has read when nobody can tell.
 const UnknownRead = -1
-
-// UnknownLag is the number of entries that a group has yet to get when nobody can tell. It can be less than 0 if the group was told that it has read
-// more than there were.
-const UnknownLag = math.MinInt64
 
 // A group is a consumer group.
 type group struct {
@@ -55,41 +49,61 @@ func appendText(dst []byte, text string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 }
 
-func (c *change) putGroup(g *group) {
+func (g *group) encode() []byte {
 	data := appendText(nil, g.name)
 	data = appendID(data, g.last)
-	c.put(c.k.stateKey(stateGroup, g.number), binary.AppendVarint(data, g.read))
+	return binary.AppendVarint(data, g.read)
 }
 
-func (c *change) putConsumer(g *group, con *consumer) {
+func (c *change) putGroup(g *group) { c.put(c.k.stateKey(stateGroup, g.number), g.encode()) }
+
+func (c *change) putConsumer(g *group, con *consumer) error {
 	data := appendText(nil, con.name)
-	c.put(c.k.stateKey(stateConsumer, g.number, con.number), binary.AppendVarint(data, con.seen))
+	return c.puts(kindConsumer, c.k.stateKey(stateConsumer, g.number, con.number), binary.AppendVarint(data, con.seen))
 }
 
 // putPending stores what is pending for whom. There is one for each entry that is delivered, so it is short.
-func (c *change) putPending(g *group, p *pending) {
+func (c *change) putPending(g *group, p *pending) { c.put(c.pendingKey(g, p), p.encode()) }
+
+func (c *change) pendingKey(g *group, p *pending) string {
+	return c.k.stateKey(statePending, g.number, p.id.Ms, p.id.Seq)
+}
+
+func (p *pending) encode() []byte {
 	data := make([]byte, 0, 3*binary.MaxVarintLen64)
 	data = binary.AppendUvarint(data, p.consumer.number)
 	data = binary.AppendVarint(data, p.at)
-	data = binary.AppendUvarint(data, p.count)
-	c.put(c.k.stateKey(statePending, g.number, p.id.Ms, p.id.Seq), data)
+	return binary.AppendUvarint(data, p.count)
+}
+
+// newPending has an entry become pending for a consumer, if there is room.
+func (c *change) newPending(g *group, p *pending) error {
+	if g.pel.n >= c.k.set.limits.Pending {
+		return errManyPending
+	}
+	if err := c.puts(kindPending, c.pendingKey(g, p), p.encode()); err != nil {
+		return err
+	}
+	g.pel.put(p)
+	p.consumer.pel.put(p)
+	return nil
 }
 
 // settle removes a pending entry.
 func (c *change) settle(g *group, p *pending) {
 	g.pel.drop(p)
 	p.consumer.pel.drop(p)
-	c.del(c.k.stateKey(statePending, g.number, p.id.Ms, p.id.Seq))
+	c.dels(kindPending, c.pendingKey(g, p))
 }
 
 // dropGroup removes all that is stored of a group.
 func (c *change) dropGroup(g *group) {
-	c.del(c.k.stateKey(stateGroup, g.number))
+	c.dels(kindGroup, c.k.stateKey(stateGroup, g.number))
 	for _, con := range g.consumers {
-		c.del(c.k.stateKey(stateConsumer, g.number, con.number))
+		c.dels(kindConsumer, c.k.stateKey(stateConsumer, g.number, con.number))
 	}
 	g.pel.from(ID{}, func(p *pending) bool {
-		c.del(c.k.stateKey(statePending, g.number, p.id.Ms, p.id.Seq))
+		c.dels(kindPending, c.pendingKey(g, p))
 		return true
 	})
 }
@@ -98,7 +112,7 @@ func (c *change) dropGroup(g *group) {
 func (k *key) loadGroups(ctx context.Context) error {
 	groups := map[uint64]*group{}
 	consumers := map[[2]uint64]*consumer{}
-	err := k.eachState(ctx, stateGroup, func(e store.Entry) error {
+	err := k.set.eachState(ctx, k.stateKey(stateGroup), func(e store.Entry) error {
 		d := decoder{data: e.Data}
 		g := &group{number: k.numbersOf(stateGroup, e.Key)[0], name: d.text(), last: d.id(), read: d.int(), consumers: map[string]*consumer{}}
 		k.groups[g.name], groups[g.number] = g, g
@@ -108,7 +122,7 @@ func (k *key) loadGroups(ctx context.Context) error {
 	if err != nil || len(groups) == 0 {
 		return err
 	}
-	err = k.eachState(ctx, stateConsumer, func(e store.Entry) error {
+	err = k.set.eachState(ctx, k.stateKey(stateConsumer), func(e store.Entry) error {
 		n, d := k.numbersOf(stateConsumer, e.Key), decoder{data: e.Data}
 		k.numbers = max(k.numbers, n[0], n[1])
 		if g := groups[n[0]]; g != nil {
@@ -120,7 +134,7 @@ func (k *key) loadGroups(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return k.eachState(ctx, statePending, func(e store.Entry) error {
+	return k.set.eachState(ctx, k.stateKey(statePending), func(e store.Entry) error {
 		n, d := k.numbersOf(statePending, e.Key), decoder{data: e.Data}
 		con := consumers[[2]uint64{n[0], d.uint()}]
 		p := &pending{id: ID{n[1], n[2]}, consumer: con, at: d.int(), count: d.uint()}
@@ -186,14 +200,16 @@ func (s *Set) CreateGroup(ctx context.Context, name, groupName []byte, at Place,
 		case k.groups[string(groupName)] != nil:
 			return nil, ErrBusyGroup
 		case len(k.groups) >= s.limits.Groups:
-			return nil, Error(fmt.Sprintf("ERR there are %d consumer groups at this key, and no more are allowed", len(k.groups)))
+			return nil, refusedf("there are %d consumer groups at this key, and no more are allowed", len(k.groups))
 		}
 		k.numbers++
 		g := &group{number: k.numbers, name: string(groupName), last: k.resolve(at), read: read, consumers: map[string]*consumer{}}
+		c := k.change()
+		if err := c.puts(kindGroup, k.stateKey(stateGroup, g.number), g.encode()); err != nil {
+			return nil, err
+		}
 		k.groups[g.name] = g
 		k.meta.exists = true
-		c := k.change()
-		c.putGroup(g)
 		c.putMeta()
 		return c, nil
 	})
@@ -212,7 +228,7 @@ func (k *key) make(ctx context.Context) error {
 
 func (s *Set) checkName(what string, name []byte) error {
 	if len(name) > s.limits.NameLength {
-		return Error(fmt.Sprintf("ERR the name of the %s has %d bytes, at most %d are allowed", what, len(name), s.limits.NameLength))
+		return refusedf("the name of the %s has %d bytes, at most %d are allowed", what, len(name), s.limits.NameLength)
 	}
 	return nil
 }
@@ -281,12 +297,14 @@ func (c *change) consumer(g *group, name []byte) (*consumer, error) {
 			return nil, err
 		}
 		if len(g.consumers) >= s.limits.Consumers {
-			return nil, Error(fmt.Sprintf("ERR the group has %d consumers, and no more are allowed", len(g.consumers)))
+			return nil, refusedf("the group has %d consumers, and no more are allowed", len(g.consumers))
 		}
 		c.k.numbers++
 		con = &consumer{number: c.k.numbers, name: string(name), seen: s.now()}
+		if err := c.putConsumer(g, con); err != nil {
+			return nil, err
+		}
 		g.consumers[con.name] = con
-		c.putConsumer(g, con)
 	}
 	con.seen = s.now()
 	return con, nil
@@ -310,7 +328,7 @@ func (s *Set) DropConsumer(ctx context.Context, name, groupName, consumerName []
 			c.settle(g, p)
 		}
 		delete(g.consumers, con.name)
-		c.del(k.stateKey(stateConsumer, g.number, con.number))
+		c.dels(kindConsumer, k.stateKey(stateConsumer, g.number, con.number))
 		return c, nil
 	})
 	return n, err

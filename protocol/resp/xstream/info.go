@@ -33,7 +33,9 @@ type ConsumerInfo struct {
 type GroupInfo struct {
 	Name      string
 	Last      ID
-	Read, Lag int64 // UnknownRead and UnknownLag if nobody can tell
+	Read      int64 // UnknownRead if nobody can tell
+	Lag       int64 // less than 0 if the group was told that it has read more than there were
+	LagKnown  bool  // whether anybody can tell
 	Pending   int
 	Consumers []ConsumerInfo
 	Entries   []PendingInfo // only if they were asked for
@@ -117,10 +119,8 @@ func (s *Set) Info(ctx context.Context, name []byte, pending int64) (info Info, 
 			return nil, err
 		}
 		for _, g := range k.groups {
-			gi := GroupInfo{Name: g.name, Last: g.last, Read: g.read, Lag: UnknownLag, Pending: g.pel.n}
-			if lag, ok := p.lag(g); ok {
-				gi.Lag = lag
-			}
+			gi := GroupInfo{Name: g.name, Last: g.last, Read: g.read, Pending: g.pel.n}
+			gi.Lag, gi.LagKnown = p.lag(g)
 			gi.Entries = g.pel.infos(pending)
 			for _, c := range g.sorted() {
 				gi.Consumers = append(gi.Consumers, ConsumerInfo{Name: c.name, Pending: c.pel.n, Seen: c.seen, Entries: c.pel.infos(pending)})

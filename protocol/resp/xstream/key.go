@@ -1,6 +1,7 @@
 package xstream
 
 import (
+	"container/list"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -21,18 +22,26 @@ import (
 type key struct {
 	set  *Set
 	name string
-	refs atomic.Int32 // of those who use it
+	refs int           // of those who use it; guarded by Set.mu
+	idle *list.Element // in Set.idle, while refs is 0; guarded by Set.mu
 
-	broken atomic.Bool // a commit has failed: load again
+	broken atomic.Bool          // a commit has failed: load again
+	home   atomic.Pointer[home] // of stream; written under mu
 
-	mu     sync.Mutex     // held while a command looks and decides, and until its change is submitted; never by done functions
-	stream *stream.Stream // that captures it; nil if there is none
-	part   store.Partition
-	own    bool           // nobody else is in the partition
-	flight sync.WaitGroup // commits under way; added to under mu only
-	autos  sync.WaitGroup // of those, entries whose ID is not known yet
+	mu      sync.Mutex     // held while a command looks and decides, and until its change is submitted; never by done functions
+	stream  *stream.Stream // that holds the entries; nil if there is none
+	changes uint64         // of the log, when stream was looked up
+	part    store.Partition
+	own     bool           // nobody else is in the partition
+	index   *index         // of a partition that is shared
+	hash    mark           // of the name
+	flight  sync.WaitGroup // commits under way; added to under mu only
+	autos   sync.WaitGroup // of those, entries whose ID is not known yet
 
 	meta
+	entries  int64        // before meta.seen, for a shared partition only
+	counted  bool         // entries is right, if the partition begins at low
+	low      uint64       // where it began when the entries were counted
 	seenLast ID           // of the records before meta.seen
 	bounds   store.Bounds // when refresh was last called
 	next     uint64       // where the next record will be once all that is under way is committed
@@ -50,35 +59,36 @@ type key struct {
 	watch watchers
 }
 
-func (k *key) release() { k.refs.Add(-1) }
-
 // ready finds the stream of the key, and loads what is stored about it. Called with the lock.
 func (k *key) ready(ctx context.Context) error {
-	if k.stream != nil {
-		s, err := k.set.log.Get(k.part.Stream)
-		if err == nil && s == k.stream && !k.broken.Load() {
-			return nil
-		}
-		k.flight.Wait()
-		k.broken.Store(false)
-		k.stream = nil
+	changes := k.set.log.Changes()
+	if k.stream != nil && k.changes == changes && !k.broken.Load() {
+		return nil
 	}
-	var found *stream.Stream
-	for _, s := range k.set.log.Capturing(k.name) {
-		if found == nil || s.Config().Name < found.Config().Name {
-			found = s
-		}
+	if err := k.set.survey(ctx); err != nil {
+		return fmt.Errorf("counting the consumer groups that are stored: %w", err)
 	}
+	found, own := k.set.streamOf(k.name)
+	if k.stream != nil && k.stream == found && !k.broken.Load() {
+		k.changes = changes
+		return nil
+	}
+	k.flight.Wait()
+	k.broken.Store(false)
+	k.stream = nil
 	if found == nil {
 		return nil
 	}
-	k.part = found.Partition(&event.Event{Subject: k.name})
-	c := found.Config()
-	k.own = c.Partitions == 1 && len(c.Subjects) == 1 && c.Subjects[0] == k.name
+	h := k.set.homeOf(found)
+	k.home.Store(h)
+	k.part, k.own, k.index = found.Partition(&event.Event{Subject: k.name}), own, nil
+	if !own {
+		k.index, k.hash = h.index(k.set, k.part), hashOf(k.name)
+	}
 	if err := k.load(ctx); err != nil {
 		return fmt.Errorf("loading the stream at key %.80q: %w", k.name, err)
 	}
-	k.stream = found
+	k.stream, k.changes = found, changes
 	return nil
 }
 
@@ -102,7 +112,7 @@ func (k *key) establish(ctx context.Context) error {
 }
 
 // exists tells whether Redis would have the key.
-func (k *key) exists() bool { return k.stream != nil && (k.meta.exists || k.added() > 0) }
+func (k *key) exists() bool { return k.stream != nil && (k.meta.exists || k.added() != 0) }
 
 // added is how many entries the stream ever had.
 func (k *key) added() int64 {
@@ -115,7 +125,7 @@ func (k *key) added() int64 {
 // length is how many entries it has.
 func (k *key) length() int64 {
 	if !k.own {
-		return k.meta.length
+		return k.entries
 	}
 	k.ids.Lock()
 	defer k.ids.Unlock()
@@ -167,12 +177,12 @@ func (k *key) refresh(ctx context.Context) (err error) {
 		return err
 	}
 	k.next = max(k.next, k.bounds.Next)
-	if !k.own && k.bounds.First > k.meta.first && k.meta.first < k.meta.seen {
+	k.meta.seen = max(k.meta.seen, k.bounds.First)
+	if !k.own && (!k.counted || k.bounds.First > k.low) {
 		if err := k.recount(ctx); err != nil {
 			return err
 		}
 	}
-	k.meta.first = k.bounds.First
 	if k.bounds.Next == k.meta.seen {
 		return nil
 	}
@@ -209,34 +219,80 @@ func plainMs(r *store.Record) uint64 { return uint64(max(r.Appended.UnixMilli(),
 // catchUp looks at every new record, and notes the ID of those for which it does not follow from the record.
 func (k *key) catchUp(ctx context.Context) error {
 	from := k.meta.seen
+	if !k.own {
+		if passed, err := k.pass(ctx); err != nil || passed {
+			return err
+		}
+	}
 	found := map[uint64]ID{}
+	last, n := k.seenLast, int64(0)
 	err := k.scan(ctx, from, k.bounds.Next, func(r *store.Record) bool {
 		id := plainID(r)
-		if !k.seenLast.Less(id) {
-			id, _ = k.seenLast.Next()
+		if !last.Less(id) {
+			id, _ = last.Next()
 			found[r.Offset] = id
 		}
-		k.seenLast = id
-		if !k.own {
-			k.meta.added++
-			k.meta.length++
-		}
+		last = id
+		n++
 		return true
 	})
 	if err != nil {
 		return err
+	}
+	k.seenLast = last
+	if !k.own {
+		k.meta.added += n
+		k.entries += n
 	}
 	k.meta.seen = k.bounds.Next
 	k.raise(k.seenLast)
 	switch {
 	case len(found) > 0:
 		return k.note(found)
-	case !k.own && k.meta.seen-from >= checkpoint:
+	case !k.own && n >= checkpoint:
 		c := k.change()
 		c.putMeta()
 		c.submit()
 	}
 	return nil
+}
+
+// pass counts the new records of a shared partition without reading them, if their IDs are all known to follow from the records. It reports
+// whether that is so.
+func (k *key) pass(ctx context.Context) (bool, error) {
+	from, n, given := k.meta.seen, int64(0), false
+	first, last := uint64(0), uint64(0)
+	err := k.eachMark(ctx, from, k.bounds.Next, func(offset uint64, isGiven bool) bool {
+		if n == 0 {
+			first = offset
+		}
+		last, given = offset, given || isGiven
+		n++
+		return true
+	})
+	if err != nil || given {
+		return false, err
+	}
+	if n > 0 {
+		r, err := k.first(ctx, first, k.bounds.Next)
+		if err != nil || r == nil || r.Offset != first || !k.seenLast.Less(plainID(r)) {
+			return false, err
+		}
+		if r, err = k.first(ctx, last, k.bounds.Next); err != nil || r == nil || r.Offset != last {
+			return false, err
+		}
+		k.seenLast = plainID(r)
+	}
+	k.meta.added += n
+	k.entries += n
+	k.meta.seen = k.bounds.Next
+	k.raise(k.seenLast)
+	if n >= checkpoint {
+		c := k.change()
+		c.putMeta()
+		c.submit()
+	}
+	return true, nil
 }
 
 // note stores IDs before anybody sees them.
@@ -256,31 +312,44 @@ func (k *key) note(found map[uint64]ID) error {
 	return c.wait()
 }
 
-// recount counts the entries of a shared partition again, from which retention has removed some.
+// recount counts the entries of a shared partition, when it was loaded, or retention has removed some.
 func (k *key) recount(ctx context.Context) error {
+	k.index.trimmed(k.bounds.First)
 	n := int64(0)
-	err := k.scan(ctx, k.bounds.First, k.meta.seen, func(*store.Record) bool {
-		n++
+	err := k.eachMark(ctx, k.bounds.First, k.meta.seen, func(offset uint64, _ bool) bool {
+		if !k.leaving(offset) {
+			n++
+		}
 		return true
 	})
-	k.meta.length = n
+	if err == nil {
+		k.entries, k.low, k.counted = n, k.bounds.First, true
+	}
 	return err
 }
 
-// State in the store is kept under names that begin with what it is, then the key, a NUL, and numbers.
+// State in the store is kept under names that begin with what it is, then the home of the key, "/", the key, a NUL, and numbers.
 const (
-	stateMeta     = "redis/key/"
-	stateStrange  = "redis/id/"
 	stateGroup    = "redis/group/"
 	stateConsumer = "redis/consumer/"
 	statePending  = "redis/pending/"
+	stateMeta     = "redis/key/"
+	stateStrange  = "redis/id/"
 )
+
+// stateKinds returns all of them; first those that are counted, in the order of their kinds.
+func stateKinds() [5]string {
+	return [...]string{kindGroup: stateGroup, kindConsumer: stateConsumer, kindPending: statePending, kinds: stateMeta, kinds + 1: stateStrange}
+}
 
 func (k *key) stateKey(kind string, numbers ...uint64) string {
 	const digits = 8
+	id := k.home.Load().id
 	var b strings.Builder
-	b.Grow(len(kind) + len(k.name) + 1 + len(numbers)*digits)
+	b.Grow(len(kind) + len(id) + len(k.name) + 2 + len(numbers)*digits)
 	b.WriteString(kind)
+	b.WriteString(id)
+	b.WriteByte('/')
 	b.WriteString(k.name)
 	b.WriteByte(0)
 	for _, n := range numbers {

@@ -10,6 +10,7 @@ import (
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/protocol/resp/xstream"
+	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/store/memstore"
 	"github.com/spate-io/spate/stream"
 )
@@ -22,6 +23,7 @@ type node struct {
 	bus   *bus.Bus
 	set   *xstream.Set
 	o     xstream.Options
+	wrap  func(store.Store) store.Store // around the store, if it is set
 }
 
 func start(t testing.TB, options memstore.Options, o xstream.Options) *node {
@@ -39,8 +41,12 @@ func start(t testing.TB, options memstore.Options, o xstream.Options) *node {
 
 func (n *node) open() {
 	n.t.Helper()
+	var s store.Store = n.store
+	if n.wrap != nil {
+		s = n.wrap(s)
+	}
 	var err error
-	if n.log, err = stream.Open(context.Background(), n.store, stream.Options{}); err != nil {
+	if n.log, err = stream.Open(context.Background(), s, stream.Options{}); err != nil {
 		n.t.Fatal(err)
 	}
 	n.bus = bus.New(bus.Options{Log: n.log})

@@ -11,11 +11,20 @@ type Limits struct {
 	// Pending entries of one group, about 150 bytes each in memory. Default [DefaultPending]. A group that has as many gets no more
 	// until some are acknowledged.
 	Pending int
+	// TotalGroups, TotalConsumers and TotalPending are the same for all keys together, also of those that are not in memory. Defaults
+	// [DefaultTotalGroups], [DefaultTotalConsumers] and [DefaultTotalPending].
+	TotalGroups, TotalConsumers, TotalPending int
 	// Blocked is how many clients may wait in XREAD and XREADGROUP, each with a goroutine. Default [DefaultBlocked].
 	Blocked int
+	// Watched is how many keys all of them together may wait for; a key that two wait for counts twice. Default [DefaultWatched]. Each
+	// costs about 100 bytes, and stays in memory.
+	Watched int
+	// Index is how many blocks of 1024 records of shared partitions are known by subject, in 8 KiB of memory each. Default [DefaultIndex]. What is
+	// beyond is read again when it is needed.
+	Index int
 	// NameLength is the longest name of a group or a consumer in bytes. Default [DefaultNameLength].
 	NameLength int
-	// KeyLength is the longest key in bytes. Default [DefaultKeyLength]. The names of state in the store begin with it.
+	// KeyLength is the longest key in bytes. Default [DefaultKeyLength]. The names of state in the store have it in them, and are limited.
 	KeyLength int
 }
 
@@ -26,8 +35,14 @@ const (
 	DefaultConsumers  = 100_000
 	DefaultPending    = 1_000_000
 	DefaultBlocked    = 20_000
+	DefaultWatched    = 100_000 // five keys for each client that waits; without it, 20 000 clients could wait for 5 million
+	DefaultIndex      = 16_384  // 128 MiB: 16 million records
 	DefaultNameLength = 1024
 	DefaultKeyLength  = 900
+
+	DefaultTotalGroups    = 50_000    // 400 bytes and a name each: 20 MB with short names
+	DefaultTotalConsumers = 200_000   // 250 bytes and a name each: 50 MB with short names, and 250 MB with the longest
+	DefaultTotalPending   = 2_000_000 // 300 MB
 )
 
 // Fixed bounds, which have no reason to be configured.
@@ -39,13 +54,20 @@ const (
 	nodeEntries = 100
 	// trimMost is how many entries MAXLEN ~ and MINID ~ remove at once without LIMIT, as in Redis.
 	trimMost = 100 * nodeEntries
-	// checkpoint is after how many records of a shared partition the place is stored.
+	// windowBytes is how many bytes of records are held while a range is read backward.
+	windowBytes = 4 << 20
+	// checkpoint is after how many entries of a key in a shared partition the place is stored.
 	checkpoint = 10_000
-	// stateKeyRoom is what the name of a piece of state adds to the key that it belongs to.
-	stateKeyRoom = 64
+	// stateKeyRoom is what the name of a piece of state adds to the key that it belongs to: what it is, the home, two bytes and three numbers.
+	stateKeyRoom = 80
+	// sweepPage is how many pieces of the state of a removed stream one command deletes in passing: about a millisecond.
+	sweepPage = 1000
+	// claimBytes is where XCLAIM and XAUTOCLAIM end, since what they reply with is held until then.
+	claimBytes = 8 << 20
 )
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns the limits with the defaults written out.
+func (l Limits) WithDefaults() Limits {
 	def := func(n *int, d int) {
 		if *n <= 0 {
 			*n = d
@@ -55,7 +77,12 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Groups, DefaultGroups)
 	def(&l.Consumers, DefaultConsumers)
 	def(&l.Pending, DefaultPending)
+	def(&l.TotalGroups, DefaultTotalGroups)
+	def(&l.TotalConsumers, DefaultTotalConsumers)
+	def(&l.TotalPending, DefaultTotalPending)
 	def(&l.Blocked, DefaultBlocked)
+	def(&l.Watched, DefaultWatched)
+	def(&l.Index, DefaultIndex)
 	def(&l.NameLength, DefaultNameLength)
 	def(&l.KeyLength, DefaultKeyLength)
 	return l

@@ -13,64 +13,6 @@ type Entry struct {
 	Event *event.Event
 }
 
-// scan calls yield for the records of the key from an offset up to another.
-func (k *key) scan(ctx context.Context, from, to uint64, yield func(r *store.Record) bool) error {
-	return k.scanSome(ctx, from, to, scanRecords, yield)
-}
-
-// scanSome is scan for somebody who needs about n records.
-func (k *key) scanSome(ctx context.Context, from, to uint64, n int, yield func(r *store.Record) bool) error {
-	for from < to {
-		options := store.ReadOptions{Records: int(min(uint64(n), to-from)), Bytes: scanBytes}
-		records, err := k.set.store.Read(ctx, store.Position{Partition: k.part, Offset: from}, options)
-		if err != nil || len(records) == 0 {
-			return err
-		}
-		for i := range records {
-			r := &records[i]
-			if r.Offset >= to {
-				return nil
-			}
-			if k.mine(r) && !yield(r) {
-				return nil
-			}
-		}
-		from = records[len(records)-1].Offset + 1
-		n = scanRecords
-	}
-	return nil
-}
-
-// mine tells whether a record is an entry of the key.
-func (k *key) mine(r *store.Record) bool { return k.own || r.Event.Subject == k.name }
-
-// scanBack calls yield for the records before an offset, last one first, down to the offset low.
-func (k *key) scanBack(ctx context.Context, before, low uint64, n int, yield func(r *store.Record) bool) error {
-	size := uint64(max(1, min(n, scanRecords)))
-	for before > low {
-		from := low
-		if before-low > size {
-			from = before - size
-		}
-		var records []store.Record
-		err := k.scanSome(ctx, from, before, int(before-from), func(r *store.Record) bool {
-			records = append(records, *r)
-			return true
-		})
-		if err != nil {
-			return err
-		}
-		for i := len(records) - 1; i >= 0; i-- {
-			if !yield(&records[i]) {
-				return nil
-			}
-		}
-		before = from
-		size = min(2*size, scanRecords)
-	}
-	return nil
-}
-
 // seek returns an offset such that the first record of the key at or after it is the first whose ID is not less. In a partition of the
 // key's own that is a binary search; in a shared one each step reads on to the next record of the key.
 func (k *key) seek(ctx context.Context, id ID, b store.Bounds) (uint64, error) {
@@ -192,7 +134,7 @@ func (s *Set) Range(ctx context.Context, name []byte, r Range, yield func(Entry)
 	var b store.Bounds
 	err = s.with(ctx, name, func(found *key) (*change, error) {
 		if found.exists() {
-			found.refs.Add(1)
+			found.retain()
 			k, b = found, found.bounds
 		}
 		return nil, nil

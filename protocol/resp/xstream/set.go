@@ -1,15 +1,15 @@
 package xstream
 
 import (
+	"container/list"
 	"context"
 	"errors"
-	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/spate-io/spate/bus"
-	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
 )
@@ -55,10 +55,22 @@ type Set struct {
 	limits Limits
 	most   int // operations of one batch
 
-	blocked atomic.Int64
+	blocked, watched atomic.Int64 // clients, and the keys that they wait for
 
-	mu   sync.RWMutex
-	keys map[string]*key
+	mu       sync.Mutex // of what follows; held for moments, also by done functions and by the log
+	keys     map[string]*key
+	idle     list.List        // of *key: those that nobody uses, the one that was used last at the end
+	homes    map[string]*home // by their identities
+	garbage  []*garbage
+	littered atomic.Bool // there may be garbage
+
+	census    census
+	surveyed  atomic.Bool
+	surveying chan struct{} // a place for the one who does it
+	sweeping  sync.Mutex
+
+	shelf    shelf
+	builders chan struct{} // a place for each who makes a block
 }
 
 // New returns the streams of a bus that stores what is published. It returns nil for a bus that does not.
@@ -69,7 +81,8 @@ func New(o Options) *Set {
 	}
 	s := &Set{
 		bus: o.Bus, log: log, store: log.Store(), create: o.Create, clock: o.Clock,
-		limits: o.Limits.withDefaults(), keys: map[string]*key{},
+		limits: o.Limits.WithDefaults(), keys: map[string]*key{}, homes: map[string]*home{},
+		surveying: make(chan struct{}, 1), builders: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	if s.clock == nil {
 		s.clock = time.Now
@@ -78,6 +91,8 @@ func New(o Options) *Set {
 	s.limits.KeyLength = min(s.limits.KeyLength, limits.Key-stateKeyRoom)
 	const most, room = 4096, 16
 	s.most = max(1, min(most, limits.Operations)-room)
+	s.census.most = counts{int64(s.limits.TotalGroups), int64(s.limits.TotalConsumers), int64(s.limits.TotalPending)}
+	log.OnRemove(s.removed)
 	return s
 }
 
@@ -85,52 +100,52 @@ func (s *Set) now() int64 { return s.clock().UnixMilli() }
 
 // acquire returns a key that stays in memory until it is released.
 func (s *Set) acquire(name []byte) *key {
-	s.mu.RLock()
-	k := s.keys[string(name)]
-	if k != nil {
-		k.refs.Add(1)
-	}
-	s.mu.RUnlock()
-	if k != nil {
-		return k
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k = s.keys[string(name)]
+	k := s.keys[string(name)]
 	if k == nil {
-		if len(s.keys) >= s.limits.Keys {
-			s.evict()
+		for len(s.keys) >= s.limits.Keys && s.idle.Len() > 0 { // what they are is in the store
+			old := s.idle.Remove(s.idle.Front()).(*key)
+			delete(s.keys, old.name)
 		}
 		k = &key{set: s, name: string(name)}
 		s.keys[k.name] = k
 	}
-	k.refs.Add(1)
+	s.use(k)
 	return k
 }
 
-// evict forgets some of the keys that nobody uses. What they are is in the store.
-func (s *Set) evict() {
-	const share = 16
-	left := s.limits.Keys/share + 1
-	for name, k := range s.keys {
-		if k.refs.Load() == 0 {
-			delete(s.keys, name)
-			if left--; left == 0 {
-				return
-			}
-		}
+// use counts one more who uses a key. Called with the lock.
+func (s *Set) use(k *key) {
+	if k.refs++; k.idle != nil {
+		s.idle.Remove(k.idle)
+		k.idle = nil
+	}
+}
+
+// retain is acquire for somebody who has the key.
+func (k *key) retain() {
+	k.set.mu.Lock()
+	defer k.set.mu.Unlock()
+	k.set.use(k)
+}
+
+func (k *key) release() {
+	s := k.set
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k.refs--; k.refs == 0 {
+		k.idle = s.idle.PushBack(k)
 	}
 }
 
 // with calls fn with a key that is locked, loaded and up to date, submits the change that it returns, and waits for that
 // without the lock.
 func (s *Set) with(ctx context.Context, name []byte, fn func(k *key) (*change, error)) error {
-	if len(name) > s.limits.KeyLength {
-		return Error(fmt.Sprintf("ERR the key has %d bytes, at most %d can be a stream", len(name), s.limits.KeyLength))
-	}
-	if err := event.ValidateSubjectBytes(name, event.Limits{SubjectLength: event.MaxSubjectLength}); err != nil {
+	if err := s.checkKey(name); err != nil {
 		return err
 	}
+	s.sweep(ctx)
 	k := s.acquire(name)
 	defer k.release()
 	c, err := k.locked(ctx, fn)

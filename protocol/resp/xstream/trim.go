@@ -53,7 +53,7 @@ func (k *key) trimFor(ctx context.Context, a *Added, t Trim) error {
 	}
 	b := k.bounds
 	k.next = max(k.next, b.Next)
-	if t.By == TrimMaxLen && t.Len > 0 && k.own && b.Count == b.Next-b.First && !k.thinning() {
+	if t.By == TrimMaxLen && t.Len > 0 && k.own && !k.gaps() && !k.thinning() {
 		total := int64(k.next-max(b.First, k.trimmed)) + 1
 		if n := t.whole(total-t.Len, total); n > 0 {
 			k.trimmed = max(b.First, k.trimmed) + uint64(n)
@@ -117,33 +117,46 @@ func (k *key) cut(ctx context.Context, c *change, n int64) error {
 	if n <= 0 {
 		return nil
 	}
-	end := k.bounds.First
-	err := k.scan(ctx, k.bounds.First, k.bounds.Next, func(r *store.Record) bool {
-		if n == 0 {
-			return false
-		}
-		n--
-		end = r.Offset + 1
-		if !k.own {
-			c.take(r.Offset)
-		}
-		return true
-	})
-	if k.own && err == nil {
-		c.batch.Trims = append(c.batch.Trims, store.Position{Partition: k.part, Offset: end})
+	if !k.own {
+		return k.eachMark(ctx, k.bounds.First, k.bounds.Next, func(offset uint64, _ bool) bool {
+			if !k.leaving(offset) {
+				c.take(offset)
+				n--
+			}
+			return n > 0
+		})
 	}
-	return err
+	end := k.bounds.First + uint64(n)
+	if k.gaps() {
+		err := k.scan(ctx, k.bounds.First, k.bounds.Next, func(r *store.Record) bool {
+			n--
+			end = r.Offset + 1
+			return n > 0
+		})
+		if err != nil {
+			return err
+		}
+	}
+	c.batch.Trims = append(c.batch.Trims, store.Position{Partition: k.part, Offset: end})
+	return nil
 }
+
+// gaps tells whether entries were removed from between the others of a partition of the key's own.
+func (k *key) gaps() bool { return k.bounds.Count != k.bounds.Next-k.bounds.First }
 
 // countBefore counts the entries before an ID.
 func (k *key) countBefore(ctx context.Context, id ID) (n int64, err error) {
-	err = k.scan(ctx, k.bounds.First, k.bounds.Next, func(r *store.Record) bool {
-		if !k.idOf(r).Less(id) {
-			return false
-		}
-		n++
-		return true
-	})
+	at, err := k.seek(ctx, id, k.bounds)
+	switch {
+	case err != nil:
+		return 0, err
+	case !k.own:
+		err = k.eachMark(ctx, k.bounds.First, at, func(uint64, bool) bool { n++; return true })
+	case !k.gaps():
+		n = int64(at - k.bounds.First)
+	default:
+		err = k.scan(ctx, k.bounds.First, at, func(*store.Record) bool { n++; return true })
+	}
 	return n, err
 }
 
@@ -151,7 +164,7 @@ func (k *key) countBefore(ctx context.Context, id ID) (n int64, err error) {
 func (c *change) take(offset uint64) {
 	c.remove(offset)
 	if !c.k.own {
-		c.k.meta.length--
+		c.k.entries--
 	}
 }
 
@@ -227,7 +240,7 @@ func (s *Set) Drop(ctx context.Context, name []byte) (was bool, err error) {
 			c.dropGroup(g)
 		}
 		k.groups = map[string]*group{}
-		k.meta = meta{seen: k.bounds.Next, first: k.bounds.First}
+		k.meta, k.entries = meta{seen: k.bounds.Next}, 0
 		if k.own {
 			k.meta.added = -int64(k.bounds.Next)
 		}

@@ -2,7 +2,6 @@ package xstream
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -43,11 +42,17 @@ func (w *Watch) poke() {
 	}
 }
 
-// Watch begins to watch keys; end it with Close. It fails if too many do.
+// Watch begins to watch keys; end it with Close. It fails if too many clients wait, or for too many keys.
 func (s *Set) Watch(names [][]byte) (*Watch, error) {
 	if n := s.blocked.Add(1); n > int64(s.limits.Blocked) {
 		s.blocked.Add(-1)
-		return nil, Error(fmt.Sprintf("ERR %d clients wait for entries, and no more are allowed to", n-1))
+		return nil, refusedf("%d clients wait for entries, and no more are allowed to: try again later, or raise resp.limits.streams.blocked", n-1)
+	}
+	if n := s.watched.Add(int64(len(names))); n > int64(s.limits.Watched) {
+		s.watched.Add(-int64(len(names)))
+		s.blocked.Add(-1)
+		return nil, refusedf("clients wait for entries of %d keys, and no more than %d are allowed: wait for fewer keys, or raise resp.limits.streams.watched",
+			n-int64(len(names)), s.limits.Watched)
 	}
 	w := &Watch{set: s}
 	for _, name := range names {
@@ -74,6 +79,7 @@ func (w *Watch) Close() {
 		k.watch.mu.Unlock()
 		k.release()
 	}
+	w.set.watched.Add(-int64(len(w.keys)))
 	w.set.blocked.Add(-1)
 }
 
