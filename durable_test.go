@@ -3,6 +3,7 @@ package spate_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -64,6 +65,64 @@ func TestDurableApp(t *testing.T) {
 		}
 		stop()
 	}
+}
+
+// A stream that XADD has made can be configured later: it keeps its partition and what it holds. Other partitions are refused with what to do.
+func TestConfiguredAfterXADD(t *testing.T) {
+	dir := t.TempDir() + "/data"
+	configs := []struct {
+		streams  []stream.Config
+		commands [][2]string
+	}{
+		{nil, [][2]string{{"XADD orders/7 1-1 item tea", "$3\r\n1-1\r\n"}, {"XGROUP CREATE orders/7 g 0", "+OK\r\n"}}},
+		{[]stream.Config{{Name: "orders/7", Subjects: []string{"orders/7"}, MaxEvents: 100}},
+			[][2]string{{"XADD orders/7 1-2 item tea", "$3\r\n1-2\r\n"}, {"XLEN orders/7", ":2\r\n"}}},
+		{[]stream.Config{{Name: "all", Subjects: []string{"orders/#"}}, {Name: "orders/7", Subjects: []string{"orders/#"}}},
+			[][2]string{{"XADD orders/7 1-3 item tea", "$3\r\n1-3\r\n"}, {"XLEN orders/7", ":3\r\n"}, {"XREADGROUP GROUP g c STREAMS orders/7 >", "*1\r\n"}}},
+	}
+	for i, round := range configs {
+		o := quiet()
+		o.Data, o.Streams, o.CreateStreams = dir, round.streams, true
+		app := spate.New(o)
+		door, err := app.Listen("resp://127.0.0.1:0")
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		stop := run(t, app)
+		for _, c := range round.commands {
+			if got := line(t, door, c[0]); !strings.HasPrefix(got, c[1]) {
+				t.Errorf("%d, %s: %q, want %q", i, c[0], got, c[1])
+			}
+		}
+		stop()
+	}
+	o := quiet()
+	o.Data, o.Streams = dir, []stream.Config{{Name: "orders/7", Subjects: []string{"orders/#"}, Partitions: 8}}
+	app := spate.New(o)
+	defer app.Close()
+	if err := app.Run(t.Context()); !errors.Is(err, stream.ErrConfig) || !strings.Contains(err.Error(), "leave them out to keep what there is") {
+		t.Error(err)
+	}
+}
+
+// line sends one request, and returns the first bytes of the reply.
+func line(t *testing.T, l net.Addr, request string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", l.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := c.Write([]byte(request + "\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	reply := make([]byte, 1024)
+	n, err := c.Read(reply)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(reply[:n])
 }
 
 // An App whose store has failed is not ready, and says why.

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,7 +45,8 @@ type Log struct {
 
 	capture event.Trie[*Stream]
 	changes atomic.Uint64
-	// gate is read-locked from where an event is captured to where its batch is submitted, so that nothing is appended to a stream that was removed.
+	// gate is read-locked from where an event is captured to where its batch is submitted, so that nothing is appended to a stream that was removed,
+	// and nothing is missed by one that is being changed.
 	gate sync.RWMutex
 
 	mu      sync.RWMutex // of streams, and held while one is changed
@@ -55,6 +57,7 @@ type Log struct {
 // Stream is one stream as it was configured. A change makes another.
 type Stream struct {
 	id         event.ID
+	refiltered bool
 	config     Config
 	key        keyRule
 	durability store.Durability
@@ -64,7 +67,8 @@ type Stream struct {
 
 // definition is a stream as it is stored.
 type definition struct {
-	ID event.ID `json:"id"`
+	ID         event.ID `json:"id"`
+	Refiltered bool     `json:"refiltered,omitempty"`
 	Config
 }
 
@@ -76,6 +80,9 @@ func (s *Stream) Overlaps(filter event.Filter) bool {
 // ID tells the stream from every other that had its name before: it is given at the creation, and stays through changes, restarts and
 // backups. A stream that is removed and created again has another one, and its offsets begin at 0.
 func (s *Stream) ID() event.ID { return s.id }
+
+// Refiltered tells whether the stream has had other filters before: then it may hold subjects that it does not capture any more.
+func (s *Stream) Refiltered() bool { return s.refiltered }
 
 // Config returns how the stream is configured, with the defaults filled in.
 func (s *Stream) Config() Config {
@@ -135,7 +142,7 @@ func (l *Log) load(e store.Entry) error {
 	if err != nil {
 		return fmt.Errorf("the stored configuration %q: %w", e.Key, err)
 	}
-	st.id, st.revision = d.ID, e.Revision
+	st.id, st.refiltered, st.revision = d.ID, d.Refiltered, e.Revision
 	l.enter(st)
 	return nil
 }
@@ -232,16 +239,18 @@ func (l *Log) create(ctx context.Context, c Config) (*Stream, error) {
 	return s, nil
 }
 
-// Update changes a stream. Everything but the name, the partitions and the key can be changed.
+// Update changes a stream. Everything but the name, the partitions and the key can be changed; partitions and a key that are not given stay as they are.
 func (l *Log) Update(ctx context.Context, c Config) (*Stream, error) {
-	s, err := l.parse(c)
-	if err != nil {
-		return nil, err
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	old := l.streams[s.config.Name]
+	old := l.streams[c.Name]
+	if old != nil {
+		c.Partitions, c.Key = cmp.Or(c.Partitions, old.config.Partitions), cmp.Or(c.Key, old.config.Key)
+	}
+	s, err := l.parse(c)
 	switch {
+	case err != nil:
+		return nil, err
 	case old == nil:
 		return nil, NotFound(c.Name)
 	case sameConfig(old.config, s.config):
@@ -249,15 +258,17 @@ func (l *Log) Update(ctx context.Context, c Config) (*Stream, error) {
 	case reserved(c.Name) && !slices.Equal(old.config.Subjects, s.config.Subjects):
 		return nil, fmt.Errorf("%w: the subjects of %q are the server's own; its retention can be changed", ErrConfig, c.Name)
 	case old.config.Partitions != s.config.Partitions || old.config.Key != s.config.Key:
-		return nil, fmt.Errorf("%w: %q has %d partitions by %s, which cannot be changed, since the order of each key would be lost: make another stream",
+		return nil, fmt.Errorf("%w: %q has %d partitions by %s, which cannot be changed, since the order of each key would be lost: leave them out to keep what there is, or make another stream",
 			ErrConfig, c.Name, old.config.Partitions, old.config.Key)
 	}
-	s.id = old.id
+	s.id, s.refiltered = old.id, old.refiltered || !slices.Equal(old.config.Subjects, s.config.Subjects)
 	if err := l.save(ctx, s, old.revision); err != nil {
 		return nil, err
 	}
+	l.gate.Lock() // what is published meanwhile is captured by the one or the other
 	l.leave(old)
 	l.enter(s)
+	l.gate.Unlock()
 	l.opts.Logger.Info("stream changed", "stream", s.config.Name)
 	return s, nil
 }
@@ -272,7 +283,7 @@ func sameConfig(a, b Config) bool {
 
 // save stores the configuration, if nobody else has meanwhile.
 func (l *Log) save(ctx context.Context, s *Stream, was uint64) error {
-	data, err := json.Marshal(definition{s.id, s.config})
+	data, err := json.Marshal(definition{s.id, s.refiltered, s.config})
 	if err != nil {
 		return err
 	}

@@ -243,6 +243,9 @@ func TestChange(t *testing.T) {
 	}
 	k.publish("b/1", "x")
 	k.open()
+	if s, err := k.Get("s"); err != nil || !s.Refiltered() {
+		t.Errorf("that the filters were changed is forgotten: %v", err)
+	}
 	if got := k.List(); len(got) != 1 || got[0].Config().Partitions != stream.DefaultPartitions || len(got[0].Config().Subjects) != 2 {
 		t.Errorf("got %+v", got)
 	}
@@ -256,6 +259,13 @@ func TestChange(t *testing.T) {
 		if _, err := k.Update(t.Context(), other); !errors.Is(err, stream.ErrConfig) {
 			t.Errorf("changing it to %+v returned %v", other, err)
 		}
+	}
+	k.create(stream.Config{Name: "one", Subjects: []string{"one"}, Partitions: 1, Key: "level:2"})
+	if got, err := k.Update(t.Context(), stream.Config{Name: "one", Subjects: []string{"one"}, MaxEvents: 5}); err != nil || got.Refiltered() || got.Config().Partitions != 1 || got.Config().Key != "level:2" {
+		t.Errorf("what was not given became %+v, %v", got, err)
+	}
+	if err := k.Remove(t.Context(), "one"); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := k.Update(t.Context(), stream.Config{Name: "t", Subjects: []string{"#"}}); !errors.Is(err, stream.ErrNotFound) {
 		t.Errorf("got %v", err)

@@ -43,8 +43,8 @@
 //
 // # Streams
 //
-// With a bus that stores events, a key is a subject, and its entries are the events of the subject in a stream that captures it: one of the key's own, or
-// else the first by name. XADD publishes: what it adds is captured, delivered live, and seen by every other door; XRANGE, XREAD and consumer groups see what others
+// With a bus that stores events, a key is a subject, and its entries are the events of the subject in the stream that captures it, the oldest
+// if several do. XADD publishes: what it adds is captured, delivered live, and seen by every other door; XRANGE, XREAD and consumer groups see what others
 // have published, as the fields data, id, time, key and header:NAME. How fields become an event, what IDs are, and what is promised after a crash is the contract of package xstream. A key
 // that no stream captures gets one if [Options].CreateStreams says so. DEL removes the entries and the groups of a key; its stream stays.
 //

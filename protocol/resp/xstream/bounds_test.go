@@ -263,8 +263,8 @@ func TestRemovedMeanwhile(t *testing.T) {
 	}
 }
 
-// TestOwnStreamFirst keeps a key with the stream that is its own when another one captures it too.
-func TestOwnStreamFirst(t *testing.T) {
+// TestOldestStream keeps a key with the stream that was created first when another one captures it too.
+func TestOldestStream(t *testing.T) {
 	n := start(t, memstore.Options{}, creating)
 	n.mustAdd("orders/7", "*", "f", "1")
 	n.capture(stream.Config{Name: "all", Subjects: []string{"orders/#"}})
@@ -284,5 +284,38 @@ func TestOwnStreamFirst(t *testing.T) {
 	}
 	if _, values := n.all("orders/7", false); values != "2" {
 		t.Errorf("in the other stream: %s", values)
+	}
+}
+
+// TestWidened lets a stream that was a key's own capture other subjects too, and back: the key has what it had.
+func TestWidened(t *testing.T) {
+	for _, stored := range []bool{false, true} {
+		n := start(t, memstore.Options{}, creating)
+		key := "orders/7"
+		for i := range 5 {
+			n.mustAdd(key, "*", "f", fmt.Sprint(i))
+		}
+		if stored {
+			if err := n.group(key, "g"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, subjects := range [][]string{{"orders/#"}, {key}, {key, "other"}, {key}} {
+			before := n.state(key)
+			if _, err := n.log.Update(t.Context(), stream.Config{Name: key, Subjects: subjects}); err != nil {
+				t.Fatal(err)
+			}
+			if after := n.state(key); after != before {
+				t.Errorf("captured by %q:\n%s, before\n%s", subjects, after, before)
+			}
+			n.mustAdd(key, "*", "f", "more")
+			if subjects[0] != key {
+				n.publish("orders/8", "x")
+				if err := n.set.CreateGroup(t.Context(), []byte(key), []byte("h"), xstream.Place{}, 0, false); err != nil {
+					t.Fatal(err)
+				}
+				n.set.DestroyGroup(t.Context(), []byte(key), []byte("h"))
+			}
+		}
 	}
 }

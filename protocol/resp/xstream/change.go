@@ -155,6 +155,7 @@ func (c *change) wait() error {
 // meta is what is stored about a key, beside its entries and its groups.
 type meta struct {
 	exists     bool  // also without entries
+	own        bool  // what added means
 	added      int64 // entries ever; for a partition of the key's own, how many more than the offset of its end
 	maxDeleted ID
 	seen       uint64 // all records before it are counted, and the IDs of those that are strange are stored
@@ -166,7 +167,7 @@ const metaVersion = 1
 func (c *change) putMeta() {
 	k := c.k
 	last, assigned := k.top()
-	data := []byte{metaVersion, byte(boolBit(k.meta.exists))}
+	data := []byte{metaVersion, boolBit(k.meta.exists) | boolBit(k.own)<<1}
 	data = binary.AppendVarint(data, k.meta.added)
 	data = appendID(data, k.meta.maxDeleted)
 	data = binary.AppendUvarint(data, k.meta.seen)
@@ -176,7 +177,7 @@ func (c *change) putMeta() {
 	c.put(k.stateKey(stateMeta), data)
 }
 
-func boolBit(b bool) int {
+func boolBit(b bool) byte {
 	if b {
 		return 1
 	}
@@ -253,10 +254,17 @@ func (k *key) load(ctx context.Context) error {
 	if v.Revision != 0 {
 		d := decoder{data: v.Data}
 		version := d.byte()
-		k.meta = meta{exists: d.byte() != 0, added: d.int(), maxDeleted: d.id(), seen: d.uint()}
+		flags := d.byte()
+		k.meta = meta{exists: flags&1 != 0, own: flags&2 != 0, added: d.int(), maxDeleted: d.id(), seen: d.uint()}
 		k.seenLast, last, assigned = d.id(), d.id(), d.id()
 		if d.bad || version != metaVersion {
 			return errState
+		}
+		switch seen := int64(k.meta.seen); { // the filters of the stream may have been changed since
+		case k.meta.own && !k.own:
+			k.meta.added += seen
+		case !k.meta.own && k.own:
+			k.meta.added -= seen
 		}
 	}
 	k.ids.Lock()

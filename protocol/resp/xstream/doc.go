@@ -3,16 +3,16 @@
 //
 // # Keys, streams, partitions
 //
-// A key is a subject. Its entries are the events of that subject in one stream that captures it: one of the key's own (which captures just this
-// subject, in one partition), or else the first by name. There they are in the partition to which the subject belongs; events that have a key of their own, or that
-// a stream spreads by a header, may be in
-// other partitions, and are then not among the entries. A key that no stream captures gets one of its own, of the key's name, when [Options].Create allows it.
+// A key is a subject. Its entries are the events of that subject in the stream that captures it; if several do, in the one that was created first, so that a stream
+// which is added later takes no key over. There they are in the partition to which the subject belongs; events that have a key of their own, or that
+// a stream spreads by a header, may be in other partitions, and are then not among the entries. A key that no stream captures gets one of its own when
+// [Options].Create allows it: of the key's name, with one partition. It can be configured later like any other stream.
 //
 // What is kept of a key belongs to that stream, and is gone with it: another stream that is made with the same name begins with nothing.
 //
 // # What it costs
 //
-// In a stream of the key's own an ID is found by binary search, and the length is known. In a partition that is shared with other subjects an index in memory says
+// In a stream that is the key's own (it captures nothing else, and never has, in one partition) an ID is found by binary search, and the length is known. In a partition that is shared with other subjects an index in memory says
 // which records are whose. It is made in blocks of 1024 records, when somebody first needs them, by one pass over the partition for all its keys together: about as
 // long as reading it takes (at 1.5 million records a second), for the first key that is used after a start. Half of the processors at most do that at a time, and
 // a client that is gone, or a server that is closing, ends its part in it. From then on opening a key costs a look at each block (15 µs for 100 000 records), and

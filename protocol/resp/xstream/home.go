@@ -65,16 +65,19 @@ func (s *Set) homeOf(st *stream.Stream) *home {
 	return h
 }
 
-// streamOf returns the stream that holds the entries of a key, or nil: one that is the key's alone, or else the first by name.
+// streamOf returns the stream that holds the entries of a key, or nil: of those that capture it, the one that was created first; and whether nothing
+// else is in it. Called within Log.Capture.
 func (s *Set) streamOf(name string) (found *stream.Stream, own bool) {
 	for _, st := range s.log.Capturing(name) {
-		c := st.Config()
-		alone := c.Partitions == 1 && len(c.Subjects) == 1 && c.Subjects[0] == name
-		if found == nil || alone && !own || alone == own && c.Name < found.Config().Name {
-			found, own = st, alone
+		if found == nil || st.ID().Compare(found.ID()) < 0 {
+			found = st
 		}
 	}
-	return found, own
+	if found == nil {
+		return nil, false
+	}
+	c := found.Config()
+	return found, c.Partitions == 1 && len(c.Subjects) == 1 && c.Subjects[0] == name && !found.Refiltered()
 }
 
 // removed forgets what was known of a stream. The log calls it, so it must not wait, nor lock a key: whoever holds one may wait for the log.

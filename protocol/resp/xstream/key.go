@@ -68,7 +68,9 @@ func (k *key) ready(ctx context.Context) error {
 	if err := k.set.survey(ctx); err != nil {
 		return fmt.Errorf("counting the consumer groups that are stored: %w", err)
 	}
-	found, own := k.set.streamOf(k.name)
+	var found *stream.Stream
+	var own bool
+	k.set.log.Capture(func() { found, own = k.set.streamOf(k.name) }) // not while a stream is being changed
 	if k.stream != nil && k.stream == found && !k.broken.Load() {
 		k.changes = changes
 		return nil
@@ -100,6 +102,9 @@ func (k *key) establish(ctx context.Context) error {
 	c := stream.Config{Name: k.name, Subjects: []string{k.name}, Partitions: 1}
 	_, err := k.set.log.Create(ctx, c)
 	if errors.Is(err, stream.ErrExists) || errors.Is(err, stream.ErrConfig) {
+		if err := k.ready(ctx); err != nil || k.stream != nil { // somebody else was faster
+			return err
+		}
 		sum := sha256.Sum256([]byte(k.name))
 		c.Name = "redis:" + hex.EncodeToString(sum[:16])
 		_, err = k.set.log.Create(ctx, c)
