@@ -52,6 +52,7 @@ func (n *Node) whoMayConnect() string {
 // hints are three commands that fit the listeners.
 func (n *Node) hints() []string {
 	var first, rest []string
+	durable := n.config.Data != "" && createStreams(&n.config) // so that XADD works without a stream that was made for it
 	for _, o := range n.open {
 		scheme, _, _ := strings.Cut(o.url, "://")
 		protocol, suffix, _ := strings.Cut(scheme, "+")
@@ -60,9 +61,15 @@ func (n *Node) hints() []string {
 		case "resp":
 			cli := "redis-cli" + n.redisArguments(suffix, o.addr)
 			lines = []string{cli + " PING", cli + " PSUBSCRIBE 'news/*'", cli + " PUBLISH news/today hello"}
+			if durable {
+				lines = []string{cli + " XADD orders/7 '*' item tea   # on disk before the answer", cli + " XRANGE orders/7 - +", lines[1]}
+			}
 		case "http":
 			curl, base := n.curl(suffix, o.addr)
 			lines = []string{curl + base + "/debug/connections", curl + base + "/metrics", curl + base + "/readyz"}
+			if n.config.Data != "" {
+				lines[0] = curl + base + "/v1/streams   # what is kept"
+			}
 		case "echo":
 			lines = []string{"echo hello | " + echoClient(suffix, o.addr)}
 		}

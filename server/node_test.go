@@ -202,16 +202,16 @@ func TestBanner(t *testing.T) {
   resp://127.0.0.1:A
   http://127.0.0.1:B
 Data is in spate-data. Authentication is off: only this machine can connect. Try:
-  redis-cli -p A PING
-  curl http://127.0.0.1:B/debug/connections
-  redis-cli -p A PSUBSCRIBE 'news/*'
+  redis-cli -p A XADD orders/7 '*' item tea   # on disk before the answer
+  curl http://127.0.0.1:B/v1/streams   # what is kept
+  redis-cli -p A XRANGE orders/7 - +
 `},
 		{"guarded", "listen: [resp+tls://0.0.0.0:0, http+tls://127.0.0.1:0]\ntls: {cert: " + cert + ", key: " + key + "}\nauth: {roles: {a: {}}, users: [{name: anna, password: '" + hash(t) + "'}]}", `spate v1 listens on
   resp+tls://0.0.0.0:A
   http+tls://127.0.0.1:B
 Data is in spate-data. Authentication is on. Try:
   redis-cli -p A --tls --insecure --user anna --askpass PING
-  curl -u anna -k https://127.0.0.1:B/debug/connections
+  curl -u anna -k https://127.0.0.1:B/v1/streams   # what is kept
   redis-cli -p A --tls --insecure --user anna --askpass PSUBSCRIBE 'news/*'
 `},
 		{"echo", "listen: [echo://127.0.0.1:0]", `spate v1 listens on
@@ -224,22 +224,22 @@ Data is in spate-data. Authentication is off: only this machine can connect. Try
   resp://127.0.0.1:B
 Data is in spate-data. Authentication is off: everybody who can reach echo://0.0.0.0:A may use it; to the rest, only this machine can connect. Try:
   echo hello | nc -N 127.0.0.1 A
-  redis-cli -p B PING
-  redis-cli -p B PSUBSCRIBE 'news/*'
+  redis-cli -p B XADD orders/7 '*' item tea   # on disk before the answer
+  redis-cli -p B XRANGE orders/7 - +
 `},
 		{"IPv6", "listen: ['resp://[::1]:0']", `spate v1 listens on
   resp://[::1]:A
 Data is in spate-data. Authentication is off: only this machine can connect. Try:
-  redis-cli -h ::1 -p A PING
+  redis-cli -h ::1 -p A XADD orders/7 '*' item tea   # on disk before the answer
+  redis-cli -h ::1 -p A XRANGE orders/7 - +
   redis-cli -h ::1 -p A PSUBSCRIBE 'news/*'
-  redis-cli -h ::1 -p A PUBLISH news/today hello
 `},
 		{"another address", "listen: ['resp://127.0.0.2:0']", `spate v1 listens on
   resp://127.0.0.2:A
 Data is in spate-data. Authentication is off: only this machine can connect. Try:
-  redis-cli -h 127.0.0.2 -p A PING
+  redis-cli -h 127.0.0.2 -p A XADD orders/7 '*' item tea   # on disk before the answer
+  redis-cli -h 127.0.0.2 -p A XRANGE orders/7 - +
   redis-cli -h 127.0.0.2 -p A PSUBSCRIBE 'news/*'
-  redis-cli -h 127.0.0.2 -p A PUBLISH news/today hello
 `},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +29,7 @@ func newConsumerCommand() *cobra.Command {
 	cmd.AddCommand(
 		r.consumerList(), r.onConsumer("info", "Show a consumer and where it stands", http.MethodGet),
 		r.onConsumer("pause", "Stop a consumer until it is resumed; what it is at is finished", http.MethodPost, "pause"),
-		r.onConsumer("resume", "Let a consumer go on", http.MethodPost, "resume"), r.consumerReset(), r.consumerRemove(),
+		r.consumerResume(), r.consumerReset(), r.consumerRemove(),
 	)
 	return cmd
 }
@@ -94,6 +96,47 @@ func (r *remote) onConsumer(name, short, method string, path ...string) *cobra.C
 func (r *remote) showConsumer(cmd *cobra.Command, request client.Request) error {
 	var info consumer.Info
 	return r.get(cmd, request, &info, func(w io.Writer) error { return printConsumer(w, &info) })
+}
+
+func (r *remote) consumerResume() *cobra.Command {
+	return &cobra.Command{
+		Use: "resume NAME", Short: "Let a consumer go on", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.call(cmd, func(ctx context.Context, c *client.Client) error {
+				path := []string{"consumers", args[0]}
+				if err := c.Do(ctx, client.Request{Method: http.MethodPost, Path: append(path, "resume")}, nil); err != nil {
+					return err
+				}
+				text, info, err := started(ctx, c, path)
+				if err != nil {
+					return err
+				}
+				if r.json {
+					return printJSON(cmd.OutOrStdout(), text)
+				}
+				return printConsumer(cmd.OutOrStdout(), &info)
+			})
+		},
+	}
+}
+
+// started returns how a consumer is once it runs, or cannot, or has had the time for it: it begins by itself, soon after it was told to.
+func started(ctx context.Context, c *client.Client, path []string) (text json.RawMessage, info consumer.Info, err error) {
+	const patience, pause = 2 * time.Second, 20 * time.Millisecond
+	for since := time.Now(); ; {
+		if err = c.Do(ctx, client.Request{Method: http.MethodGet, Path: path}, &text); err == nil {
+			info = consumer.Info{}
+			err = json.Unmarshal(text, &info)
+		}
+		if err != nil || consumerState(&info) != "stopped" || time.Since(since) > patience {
+			return text, info, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return text, info, ctx.Err()
+		}
+	}
 }
 
 func (r *remote) consumerReset() *cobra.Command {

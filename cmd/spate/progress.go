@@ -16,8 +16,11 @@ type progress struct {
 	wide int
 }
 
+// showAfter is how long something takes before anybody is told that it does.
+const showAfter = time.Second
+
 func newStatus(w io.Writer) *progress {
-	p := &progress{next: time.Now().Add(time.Second)}
+	p := &progress{next: time.Now().Add(showAfter)}
 	if isTerminal(w) {
 		p.w = w
 	}
@@ -46,6 +49,14 @@ func (p *progress) clear() {
 		fmt.Fprintf(p.w, "\r%s\r", strings.Repeat(" ", p.wide))
 		p.wide = 0
 	}
+}
+
+// end removes the line, and shows none any more.
+func (p *progress) end() {
+	p.clear()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.w = nil
 }
 
 // counted counts what is written through it and shows it.

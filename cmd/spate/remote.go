@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -119,7 +120,7 @@ func (r *remote) call(cmd *cobra.Command, do func(context.Context, *client.Clien
 func (r *remote) get(cmd *cobra.Command, request client.Request, into any, show func(io.Writer) error) error {
 	return r.call(cmd, func(ctx context.Context, c *client.Client) error {
 		var text json.RawMessage
-		if err := c.Do(ctx, request, &text); err != nil {
+		if err := patiently(cmd, func() error { return c.Do(ctx, request, &text) }); err != nil {
 			return err
 		}
 		if r.json {
@@ -132,6 +133,16 @@ func (r *remote) get(cmd *cobra.Command, request client.Request, into any, show 
 		}
 		return show(cmd.OutOrStdout())
 	})
+}
+
+// patiently does something, and says on a terminal that it is waiting once that takes longer than a second.
+func patiently(cmd *cobra.Command, do func() error) error {
+	status := newStatus(cmd.ErrOrStderr())
+	timer := time.AfterFunc(showAfter, func() { status.show(func() string { return "waiting for the node…" }) })
+	err := do()
+	timer.Stop()
+	status.end()
+	return err
 }
 
 // printJSON prints a value on one line; none if it is empty, as the answer to a removal is.

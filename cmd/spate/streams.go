@@ -37,13 +37,13 @@ func newStreamCommand() *cobra.Command {
 	r := &remote{}
 	cmd := &cobra.Command{
 		Use:   "stream",
-		Short: "List, make, change, look at, trim and remove streams",
+		Short: "List, make, change, look at, read, trim and remove streams",
 		Long:  "A stream keeps, in order and on disk, what is published on the subjects that it captures.",
 		Args:  noCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	r.add(cmd)
-	cmd.AddCommand(r.streamList(), r.streamCreate(), r.streamUpdate(), r.streamInfo(), r.streamTrim(), r.streamRemove())
+	cmd.AddCommand(r.streamList(), r.streamCreate(), r.streamUpdate(), r.streamInfo(), r.streamRead(), r.streamTrim(), r.streamRemove())
 	return cmd
 }
 
@@ -242,16 +242,4 @@ func (r *remote) streamTrim() *cobra.Command {
 	cmd.Flags().StringVar(&before, "before", "", "`PLACE`: an offset, a time, -1h for what is older than an hour, or end for everything")
 	cmd.Flags().IntVar(&partition, "partition", 0, "of this partition only (default all)")
 	return cmd
-}
-
-func (r *remote) streamRemove() *cobra.Command {
-	return &cobra.Command{
-		Use: "rm NAME", Short: "Remove a stream with all that it holds", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return r.get(cmd, client.Request{Method: http.MethodDelete, Path: []string{"streams", args[0]}}, nil, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "removed %s\n", safe(args[0]))
-				return err
-			})
-		},
-	}
 }
