@@ -8,8 +8,6 @@ package main
 import (
 	"context"
 	"log"
-	"os"
-	"os/signal"
 
 	"github.com/spate-io/spate"
 	"github.com/spate-io/spate/bus"
@@ -35,13 +33,9 @@ func overheat(ctx context.Context, r reading) error {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	kept := stream.Config{Name: "alerts", Subjects: []string{"alerts/+"}} // readings get a stream because they have a handler
 	app := spate.New(spate.Options{Data: "overheat-data", Streams: []stream.Config{kept}})
 	bus.Handle(app, readings, "overheat", overheat)
-	app.Listen("resp://127.0.0.1:6379") // Run reports what is wrong with it, and with the handler
-	if err := app.Run(ctx); err != nil {
-		log.Fatal(err)
-	}
+	app.Listen("resp://127.0.0.1:6379")
+	log.Fatal(app.Run(context.Background())) // or why one of the lines before has failed
 }
