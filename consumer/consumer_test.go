@@ -346,6 +346,17 @@ func TestManage(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "the events to be handled again", func() bool { return slices.Equal(n.read("out")["out/k"], []string{"0", "1", "2", "1", "2"}) })
+	if err := n.set.Reset(t.Context(), "c", stream.FromTime(time.Now().Add(-time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "all to be handled again", func() bool { return len(n.read("out")["out/k"]) == 8 })
+	if err := n.set.Reset(t.Context(), "c", stream.FromTime(time.Now().Add(time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	n.caughtUp("c")
+	if got := n.read("out")["out/k"]; len(got) != 8 {
+		t.Errorf("got %v after a reset to the future", got)
+	}
 	if err := n.set.Remove(t.Context(), "c"); err != nil {
 		t.Fatal(err)
 	}

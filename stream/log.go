@@ -72,6 +72,11 @@ type definition struct {
 	Config
 }
 
+// Covers tells whether the stream captures every subject that a filter selects, by one of its own filters.
+func (s *Stream) Covers(filter event.Filter) bool {
+	return slices.ContainsFunc(s.filters, func(own event.Filter) bool { return own.Covers(filter) })
+}
+
 // Overlaps tells whether the stream captures a subject that a filter selects.
 func (s *Stream) Overlaps(filter event.Filter) bool {
 	return slices.ContainsFunc(s.filters, filter.Overlaps)

@@ -208,6 +208,7 @@ func syncDir(dir string) error {
 
 func newRestoreCommand() *cobra.Command {
 	var data string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "restore FILE --data DIRECTORY",
 		Short: "Make the data directory of a node from a backup",
@@ -220,14 +221,15 @@ the backup is damaged, nothing is left behind.`,
 			if data == "" {
 				return errors.New("say where to: --data names the data directory to make")
 			}
-			return restore(cmd, args[0], data)
+			return restore(cmd, args[0], data, asJSON)
 		},
 	}
 	cmd.Flags().StringVar(&data, "data", "", "the data `DIRECTORY` to make")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, for programs")
 	return cmd
 }
 
-func restore(cmd *cobra.Command, path, data string) error {
+func restore(cmd *cobra.Command, path, data string, asJSON bool) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("cannot read the backup: %w", err)
@@ -252,6 +254,13 @@ func restore(cmd *cobra.Command, path, data string) error {
 			err = errors.Join(err, os.Remove(name))
 		}
 		return failure(ctx, err)
+	}
+	if asJSON {
+		text, err := json.Marshal(map[string]any{"data": data, "bytes": seen.n})
+		if err != nil {
+			return err
+		}
+		return printJSON(cmd.OutOrStdout(), text)
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s  %s, verified; spate serve --data %s\n", safe(data), size(seen.n), safe(data))
 	return err

@@ -32,10 +32,12 @@ func newSubCommand() *cobra.Command {
 event: the subject, a tab, and the data, with what is not visible escaped.
 In a filter + stands for one level and # for all that follow.
 
-With --stream, print what the stream holds from a place on, and then what comes.
+With --from, print what is stored from a place on, and then what comes: of the stream
+that captures FILTER, or that --stream names.
 When the connection ends it is made again. From a stream nothing is lost then, and nothing
 comes twice; live, what is published meanwhile is lost. Ctrl-C ends it.`,
 		Example: `  spate sub 'sensors/+/temperature'
+  spate sub 'orders/7/#' --from beginning
   spate sub --stream orders --from -1h --json | jq .subject`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
@@ -43,7 +45,7 @@ comes twice; live, what is published meanwhile is lost. Ctrl-C ends it.`,
 	f.add(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&f.stream, "stream", "", "read the stream `NAME`, all of it if there is no FILTER")
-	fs.StringVar(&f.from, "from", "", "begin at `PLACE` of the stream: beginning, end, an offset, a time, or -1h for an hour ago (default end)")
+	fs.StringVar(&f.from, "from", "", "begin at `PLACE` in what is stored: beginning, end, an offset, a time, or -1h for an hour ago (default end)")
 	fs.BoolVar(&f.corrupt, "skip-corrupt", false, "go on after records of the stream that cannot be read")
 	fs.IntVar(&f.count, "count", 0, "end after `N` events")
 	return cmd
@@ -54,10 +56,8 @@ func (f *subFlags) check(args []string) error {
 	switch {
 	case f.stream == "" && len(args) == 0:
 		return errors.New("say which subjects, as in spate sub 'sensors/#'; or which stream, with --stream")
-	case f.stream == "" && f.from != "":
-		return errors.New("--from needs a stream to read from: add --stream NAME")
-	case f.stream == "" && f.corrupt:
-		return errors.New("--skip-corrupt is for streams: add --stream NAME")
+	case f.stream == "" && f.from == "" && f.corrupt:
+		return errors.New("--skip-corrupt is for streams: add --from PLACE or --stream NAME")
 	case f.count < 0:
 		return errors.New("--count must not be negative")
 	}

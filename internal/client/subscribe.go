@@ -19,7 +19,7 @@ import (
 type Subscription struct {
 	// Filter selects subjects. Default, on a stream only: all.
 	Filter string
-	// Stream is what to read; without one, what is published from now on.
+	// Stream is what to read; without one, the stream that captures the filter, if there is a From, and else what is published from now on.
 	Stream string
 	// From is where to begin in the stream: beginning, end, an offset, a time, or -1h. Default: end.
 	From string
@@ -99,7 +99,7 @@ type following struct {
 // lost tells that the connection ended.
 func (f *following) lost(err error, wait time.Duration) {
 	what := "events in between are lost"
-	if f.Stream != "" {
+	if f.Stream != "" || f.From != "" {
 		what = "nothing is lost"
 	}
 	f.Note(fmt.Sprintf("the connection ended: %v; connecting again in %v; %s", err, wait.Round(10*time.Millisecond), what))

@@ -60,7 +60,8 @@
 //
 // Live, a subscriber has a queue that is bounded, and is disconnected when it
 // is full, or loses the oldest or the newest events and is told how many. From a
-// stream nothing is lost or repeated: the id of each server-sent event says where
+// stream, which may be left out where a single one captures the filter, nothing is
+// lost or repeated: the id of each server-sent event says where
 // to go on in every partition, so a client that comes back with the last one it
 // got, in Last-Event-ID, gets what follows it; if the stream was removed and created
 // again since, it is refused with 410, and begins anew without it. Events of one key come in order. A

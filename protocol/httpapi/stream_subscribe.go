@@ -25,8 +25,8 @@ type following struct {
 }
 
 // serveStream sends what a stream holds from a place on, and then what comes.
-func (s *subscription) serveStream(q url.Values, raw bool) error {
-	f := &following{subscription: s, log: s.door.opts.Bus.Streams(), name: q.Get("stream")}
+func (s *subscription) serveStream(name string, q url.Values, raw bool) error {
+	f := &following{subscription: s, log: s.door.opts.Bus.Streams(), name: name}
 	if q.Has("policy") {
 		return problemf(kindRequest, "policy is for live subscriptions: a stream waits for its reader")
 	}

@@ -38,10 +38,48 @@ func (d *Door) subscribe(c *call) error {
 		return problemf(kindRequest, "format must be cloudevents or data, not %.40q", f)
 	}
 	s := &subscription{call: c, door: d, filter: q.Get("filter"), judged: c.generation}
-	if q.Get("stream") != "" {
-		return s.serveStream(q, raw)
+	name := q.Get("stream")
+	if name == "" && (q.Has("from") || q.Has("resume") || q.Has("corrupt") || c.r.Header.Get("Last-Event-ID") != "") { // live events have no id
+		var err error
+		if name, err = d.streamOf(c, s.filter); err != nil {
+			return err
+		}
+	}
+	if name != "" {
+		return s.serveStream(name, q, raw)
 	}
 	return s.serveLive(q, raw)
+}
+
+// streamOf returns the stream to read a filter from, when none is named.
+func (d *Door) streamOf(c *call, filter string) (string, error) {
+	if filter == "" {
+		return "", problemf(kindRequest, "from, resume and corrupt need something to read: add stream=NAME, or filter=sensors/+/temperature")
+	}
+	selected, _, err := parseFilter(filter, d.opts.Event)
+	if err != nil {
+		return "", err
+	}
+	if err := d.may(c, auth.ActionSubscribe, filter); err != nil {
+		return "", err
+	}
+	log, err := d.streams()
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, st := range log.List() {
+		if st.Covers(selected) {
+			names = append(names, st.Config().Name)
+		}
+	}
+	switch len(names) {
+	case 0:
+		return "", problemf(kindNotFound, "no stream captures all that %.80q selects: create one, or leave from out for what is published from now on", filter)
+	case 1:
+		return names[0], nil
+	}
+	return "", problemf(kindRequest, "several streams capture all that %.80q selects: add stream=NAME, one of %.300q", filter, names)
 }
 
 // knownParameters refuses a parameter that nobody knows, or that is there twice: its misspelling would change what is read.
@@ -69,8 +107,6 @@ func (s *subscription) serveLive(q url.Values, raw bool) error {
 	switch {
 	case !known:
 		return problemf(kindRequest, "policy must be disconnect, drop-oldest or drop-newest, not %.40q", q.Get("policy"))
-	case q.Has("from") || q.Has("resume") || q.Has("corrupt"):
-		return problemf(kindRequest, "from, resume and corrupt need a stream to read from: add stream=NAME")
 	case s.filter == "":
 		return problemf(kindRequest, "say which subjects: filter=sensors/+/temperature, or filter=%%23 for all")
 	}

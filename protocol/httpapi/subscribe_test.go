@@ -205,6 +205,28 @@ func TestReplacedStream(t *testing.T) {
 	}
 }
 
+// A filter is enough to read what was stored, if one stream captures it.
+func TestStreamOfFilter(t *testing.T) {
+	k := startAPI(t, setup{}, "orders orders/#", "news news/+")
+	k.publish("orders/1", "one")
+	k.publish("orders/2", "two")
+	l := k.listen("/v1/subscribe?filter=orders/%2B&from=beginning&format=data")
+	seen := []string{l.event().data}
+	l.conn.Close()
+	l = k.listen("/v1/subscribe?filter=orders/%2B&format=data", "Last-Event-ID: "+l.last)
+	if seen = append(seen, l.event().data); !slices.Contains(seen, "one") || !slices.Contains(seen, "two") {
+		t.Error(seen)
+	}
+	k.ask("GET", "/v1/subscribe?filter=%23&from=beginning").wantProblem(t, http.StatusNotFound, "not-found")
+	if _, err := k.log.Create(t.Context(), stream.Config{Name: "all", Subjects: []string{"#"}}); err != nil {
+		t.Fatal(err)
+	}
+	got := k.ask("GET", "/v1/subscribe?filter=orders/1&from=beginning")
+	if got.wantProblem(t, http.StatusBadRequest, "invalid-request"); !strings.Contains(got.body, `[\"all\" \"orders\"]`) {
+		t.Error(got.body)
+	}
+}
+
 // What retention has removed before it was read is said, not skipped in silence.
 func TestGap(t *testing.T) {
 	k := startAPI(t, setup{})
@@ -299,7 +321,9 @@ func TestSubscribeRefused(t *testing.T) {
 		{"?filter=a&nonsense=1", "invalid-request", http.StatusBadRequest},
 		{"?filter=a&policy=block", "invalid-request", http.StatusBadRequest},
 		{"?filter=a&format=xml", "invalid-request", http.StatusBadRequest},
-		{"?filter=a&from=end", "invalid-request", http.StatusBadRequest},
+		{"?filter=a&from=end", "not-found", http.StatusNotFound},
+		{"?from=end", "invalid-request", http.StatusBadRequest},
+		{"?filter=orders/%23&from=end&policy=drop-oldest", "invalid-request", http.StatusBadRequest},
 		{"?stream=orders&policy=drop-oldest", "invalid-request", http.StatusBadRequest},
 		{"?stream=orders&from=yesterday", "invalid-place", http.StatusBadRequest},
 		{"?stream=orders&corrupt=maybe", "invalid-request", http.StatusBadRequest},
