@@ -283,10 +283,12 @@ func TestDifferentialRandom(t *testing.T) {
 			sc := randomScript(rand.New(rand.NewPCG(*seed, round)))
 			compare(t, fmt.Sprintf("Spate, seed %d, round %d,", *seed, round), quoted(ours.play(t, sc)), sc, quoted(live.play(t, sc)))
 		}
-		ours = serveUnix(t, driver, durable(t)).side()
-		for round := range uint64(15) {
-			sc := randomStreamScript(rand.New(rand.NewPCG(*seed, round)))
-			compare(t, fmt.Sprintf("Spate, streams, seed %d, round %d,", *seed, round), quoted(ours.play(t, sc)), sc, quoted(live.play(t, sc)))
+		for name, options := range map[string]func(testing.TB) resp.Options{"streams": durable, "one stream": sharing} {
+			ours = serveUnix(t, driver, options(t)).side()
+			for round := range uint64(15) {
+				sc := randomStreamScript(rand.New(rand.NewPCG(*seed, round)))
+				compare(t, fmt.Sprintf("Spate, %s, seed %d, round %d,", name, *seed, round), quoted(ours.play(t, sc)), sc, quoted(live.play(t, sc)))
+			}
 		}
 	})
 }

@@ -33,3 +33,15 @@ func on(t testing.TB, s store.Store) resp.Options {
 	t.Cleanup(b.Wait)
 	return resp.Options{Bus: b, CreateStreams: true}
 }
+
+// sharing returns options with a bus on which all keys share one stream of two partitions, and with memory for one key.
+func sharing(t testing.TB) resp.Options {
+	t.Helper()
+	o := durable(t)
+	if _, err := o.Bus.Streams().Create(t.Context(), stream.Config{Name: "all", Subjects: []string{"#"}, Partitions: 2}); err != nil {
+		t.Fatal(err)
+	}
+	o.CreateStreams = false
+	o.Limits.Streams.Keys = 1
+	return o
+}

@@ -95,6 +95,9 @@ func randomStreamScript(r *rand.Rand) script {
 func streamArgs(r *rand.Rand, args []string, added *int) []string {
 	pick := func(from ...string) string { return from[r.IntN(len(from))] }
 	id := func() string {
+		if r.IntN(80) == 0 {
+			return pick("18446744073709551615-18446744073709551615", "18446744073709551615", "18446744073709551615-18446744073709551614", "9223372036854775808-0")
+		}
 		at := max(0, *added-r.IntN(12))
 		return pick("0", "5", "2-1", strconv.Itoa(at/3), fmt.Sprintf("%d-%d", at/3, at%3), fmt.Sprintf("%d-%d", at/3, at%3), fmt.Sprintf("%d-%d", at/3, at%3))
 	}

@@ -313,3 +313,96 @@ func TestStreamCommandInfo(t *testing.T) {
 		}
 	}
 }
+
+// TestBlockedManyKeys has clients wait for as many keys as there may be, and vanish: others can wait for as many then.
+func TestBlockedManyKeys(t *testing.T) {
+	const keys, clients = 100, 5
+	o := durable(t)
+	o.Limits.Streams.Watched = keys * clients
+	s := serve(t, "", o, engine.Limits{})
+	wait := func(c *client, i int) {
+		args := []string{"XREAD", "BLOCK", "0", "STREAMS"}
+		for k := range keys {
+			args = append(args, fmt.Sprintf("k/%d/%d", i, k))
+		}
+		c.send(request(append(args, slices.Repeat([]string{"$"}, keys)...)...))
+	}
+	for range 3 {
+		var all []*client
+		for i := range clients {
+			c := s.dial()
+			wait(c, i)
+			all = append(all, c)
+		}
+		s.blocked(clients)
+		one := s.dial()
+		if got := one.ask("XREAD BLOCK 0 STREAMS k $"); !strings.HasPrefix(got, "-ERR clients wait for entries of 500 keys, and no more than 500 are allowed") {
+			t.Error(got)
+		}
+		for _, c := range all {
+			c.Close()
+		}
+		s.blocked(0)
+	}
+}
+
+// TestBlockedStreamRemoved removes the stream under clients that wait for it, and makes it again: they learn of it, and of what comes then.
+func TestBlockedStreamRemoved(t *testing.T) {
+	o := durable(t)
+	s := serve(t, "", o, engine.Limits{})
+	reader, member, other := s.dial(), s.dial(), s.dial()
+	for i := range 9 {
+		other.ask(fmt.Sprintf("XADD k 1-%d f v", i+1))
+	}
+	other.want("XGROUP CREATE k g $", "+OK\r\n")
+	reader.send(request("XREAD", "BLOCK", "0", "STREAMS", "k", "$"))
+	member.send(request("XREADGROUP", "GROUP", "g", "x", "BLOCK", "0", "STREAMS", "k", ">"))
+	s.blocked(2)
+	if err := o.Bus.Streams().Remove(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	member.wantReply("-UNBLOCKED the stream key no longer exists\r\n")
+	other.want("XADD k 2-1 f v", "$3\r\n2-1\r\n")
+	reader.wantReply(strings.Replace(entry11, "1-1", "2-1", 1))
+	other.want("XLEN k", ":1\r\n")
+	other.want("XINFO GROUPS k", "*0\r\n")
+}
+
+// TestClaimBytes ends XCLAIM and XAUTOCLAIM at 8 MiB, and goes on where they say.
+func TestClaimBytes(t *testing.T) {
+	const large, many = 1 << 20, 20
+	s := serve(t, "", durable(t), engine.Limits{Message: 4 << 20, Buffered: 64 << 20})
+	c := s.dial()
+	claim := []string{"XCLAIM", "k", "g", "y", "0"}
+	for i := range many {
+		id := fmt.Sprintf("1-%d", i+1)
+		c.send(request("XADD", "k", id, "data", strings.Repeat("x", large)))
+		c.reply()
+		claim = append(claim, id)
+	}
+	c.want("XGROUP CREATE k g 0", "+OK\r\n")
+	for want := range 3 { // 8 MiB, 8, and the rest
+		if got := c.ask("XREADGROUP GROUP g x STREAMS k >"); len(got) > 9<<20 || want < 2 && len(got) < 7<<20 {
+			t.Errorf("XREADGROUP: %d bytes", len(got))
+		}
+	}
+	if got := c.ask("XAUTOCLAIM k g y 0 0 COUNT 1000"); !strings.HasPrefix(got, "*3\r\n$3\r\n1-9\r\n*8\r\n") || len(got) > 9<<20 {
+		t.Errorf("XAUTOCLAIM: %.40q, %d bytes", got, len(got))
+	}
+	if got := c.ask("XAUTOCLAIM k g y 0 0 COUNT 1000 JUSTID"); !strings.HasPrefix(got, "*3\r\n$3\r\n0-0\r\n*20\r\n") {
+		t.Errorf("XAUTOCLAIM JUSTID: %.40q", got)
+	}
+	if got := c.ask(strings.Join(claim, " ")); !strings.HasPrefix(got, "*8\r\n") || len(got) > 9<<20 {
+		t.Errorf("XCLAIM: %.40q, %d bytes", got, len(got))
+	}
+}
+
+// TestReservedKeys lets nobody write to what only consumers publish.
+func TestReservedKeys(t *testing.T) {
+	s := serve(t, "", durable(t), engine.Limits{})
+	c := s.dial()
+	for _, line := range []string{"XADD $dead/c * f v", "XTRIM $dead/c MAXLEN 0", "XDEL $redrive/c 1-1", "DEL $dead/c", "XSETID $dead 1-1", "XGROUP CREATE $dead/c g 0 MKSTREAM"} {
+		c.want(line, "-ERR the subject is reserved for dead letters: only consumers publish on it\r\n")
+	}
+	c.want("XLEN $dead/c", ":0\r\n")
+}

@@ -85,6 +85,13 @@ func (k *key) add(ctx context.Context, a *Added, args AddArgs) (ok bool, err err
 			return false, err
 		}
 	}
+	if a.given || len(a.batch.Removes) > 0 { // what is removed has been counted, and is not there to be counted again
+		c := k.change()
+		c.putMeta()
+		for key, data := range c.state {
+			a.batch.Puts = append(a.batch.Puts, store.Put{Key: key, Data: data})
+		}
+	}
 	if !k.hand(func() { err = k.submit(a) }) {
 		k.broken.Store(true)
 		err = fmt.Errorf("adding to the stream at key %.80q: %w", k.name, errMoved)
@@ -108,18 +115,13 @@ func (k *key) identify(ctx context.Context, a *Added, id Partial) error {
 		return err
 	}
 	a.given, a.asked, a.id = true, !id.Auto, got
-	a.event.Headers = headersWithID(a.event.Headers, got)
+	a.event.Headers = headersWithID(a.event.Headers, got, k.name)
 	if err := k.set.bus.Prepare(&a.event); err != nil {
 		return err
 	}
 	k.ids.Lock()
 	k.last, k.assigned = got, got
 	k.ids.Unlock()
-	c := k.change()
-	c.putMeta()
-	for key, data := range c.state {
-		a.batch.Puts = append(a.batch.Puts, store.Put{Key: key, Data: data})
-	}
 	return nil
 }
 

@@ -207,7 +207,7 @@ func (p *progress) advance(g *group, id ID) {
 	}
 	if g.read != UnknownRead && !p.gaps(id) {
 		g.read++
-	} else if p.added > 0 {
+	} else if p.added != 0 { // which wraps around, as in Redis
 		g.read = p.read(id)
 	}
 	g.last = id

@@ -33,7 +33,7 @@
 // # IDs
 //
 // The ID of an entry is the time at which it was stored in milliseconds, and the offset at which it is: both only ever grow, and neither needs to be
-// remembered. An ID that was given is in the header "redis-id". Where it is given an ID ahead of the clock, what is added to that key by XADD * gets an ID that is
+// remembered. An ID that was given is in the header "redis-id", with the key. Where it is given an ID ahead of the clock, what is added to that key by XADD * gets an ID that is
 // given too, and what other doors publish gets the next ID, which is kept in the state of the store. An ID that is given is compared with
 // what is stored at that moment; an event that another door stores at the same time may end up before it.
 //

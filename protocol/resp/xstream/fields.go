@@ -11,7 +11,7 @@ import (
 )
 
 // The headers of an event that an entry was made of. HeaderEntry says how the fields are written in the data, HeaderID which ID was
-// given; without it the ID follows from where the event is stored.
+// given to which key; without it the ID follows from where the event is stored.
 const (
 	HeaderEntry = "redis-entry"
 	HeaderID    = "redis-id"
@@ -227,16 +227,21 @@ func parseEscaped(data []byte, i int) (text, rest []byte, ok bool) {
 
 func unhex(b byte) byte { return byte(max(strings.IndexByte("0123456789abcdef", b), 0)) }
 
-// headersWithID adds the ID that was given to the headers.
-func headersWithID(headers []event.Header, id ID) []event.Header {
-	return append(slices.Clip(headers), event.Header{Name: HeaderID, Value: id.String()})
+// headersWithID adds the ID that was given to the headers of an event. The key is beside it: a handler that publishes what it gets
+// elsewhere, headers and all, gives no ID there.
+func headersWithID(headers []event.Header, id ID, key string) []event.Header {
+	return append(slices.Clip(headers), event.Header{Name: HeaderID, Value: id.String() + " " + key})
 }
 
 // givenID returns the ID in the headers.
 func givenID(e *event.Event) (ID, bool) {
 	for i := len(e.Headers) - 1; i > 0; i-- {
 		if e.Headers[i].Name == HeaderID {
-			return ParseID([]byte(e.Headers[i].Value), 0)
+			id, key, _ := strings.Cut(e.Headers[i].Value, " ")
+			if key != e.Subject {
+				return ID{}, false
+			}
+			return ParseID([]byte(id), 0)
 		}
 	}
 	return ID{}, false

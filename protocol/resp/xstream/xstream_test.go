@@ -59,6 +59,29 @@ func TestForeignFields(t *testing.T) {
 	}
 }
 
+// TestForwarded publishes an entry with an ID of its own elsewhere, headers and all, as a handler may do: the ID means nothing there.
+func TestForwarded(t *testing.T) {
+	n := start(t, memstore.Options{}, creating)
+	n.mustAdd("to", "*", "f", "1")
+	n.mustAdd("from", "1-1", "f", "2")
+	var forwarded event.Event
+	_, err := n.set.Range(t.Context(), []byte("from"), xstream.Range{End: xstream.MaxID, Count: -1}, func(e xstream.Entry) bool {
+		forwarded = *e.Event
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	forwarded.Subject, forwarded.ID = "to", event.ID{}
+	if _, err := n.bus.Publish(t.Context(), &forwarded); err != nil {
+		t.Fatal(err)
+	}
+	ids, values := n.all("to", false)
+	if values != "1 2" || !ids[0].Less(ids[1]) {
+		t.Errorf("%s: %v", values, ids)
+	}
+}
+
 // FuzzFields reads events that anybody may have written.
 func FuzzFields(f *testing.F) {
 	f.Add("json", []byte(`{"a":"b","c":"\u0001\"\\"}`))
