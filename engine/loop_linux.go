@@ -288,8 +288,8 @@ func (l *loop) workers() int {
 func (l *loop) stop(wait bool) error {
 	l.mu.Lock()
 	l.closed = true
+	err := l.file.SetReadDeadline(longAgo()) // who is parked wakes up; under the lock, since the last worker that sees closed closes the file
 	l.mu.Unlock()
-	err := l.file.SetReadDeadline(longAgo()) // who is parked wakes up
 	if wait {
 		l.running.Wait()
 	}
