@@ -48,6 +48,37 @@ func (s *steps) named(name string) bus.Middleware {
 	}
 }
 
+// A panic of middleware reaches what is outside of Recovery as an error, with its stack, and the event is tried again like any other.
+func TestRecovery(t *testing.T) {
+	var s steps
+	r := newStored(t, bus.NodeOptions{})
+	panics := func(next bus.Handler) bus.Handler {
+		return func(ctx context.Context, d *bus.Delivery) error {
+			if d.Attempt == 1 {
+				panic("first attempt")
+			}
+			return next(ctx, d)
+		}
+	}
+	err := bus.Handle(r, readings, "one", func(context.Context, reading) error { s.note("handler"); return nil }, bus.HandlerOptions{
+		Middleware: []bus.Middleware{s.named("outside"), bus.Recovery(), panics}, Retry: task.Backoff{Attempts: 2, Initial: time.Millisecond},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.run()
+	if err := bus.PublishTo(t.Context(), r, readings, reading{"a", 1}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"outside", "panic in outside", "outside", "handler"}
+	eventually(t, "the second attempt", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return slices.Equal(s.noted, want)
+	})
+	r.stop()
+}
+
 func newStored(t *testing.T, o bus.NodeOptions) *rig {
 	s := memstore.New(memstore.Options{})
 	t.Cleanup(func() { _ = s.Close() })
