@@ -39,6 +39,21 @@ func (l *body) reserve(p *Protocol, n int) error {
 	return nil
 }
 
+// grant takes room for a reply that may end early: as much as is wanted, or what is left of longReplies, but never less than replyFlush. Give it
+// back with release.
+func (p *Protocol) grant(want int) (got int, release func()) {
+	for {
+		used := p.long.Load()
+		got = int(min(int64(want), longReplies-used))
+		if got < replyFlush {
+			return replyFlush, func() {}
+		}
+		if p.long.CompareAndSwap(used, used+int64(got)) {
+			return got, func() { p.long.Add(-int64(got)) }
+		}
+	}
+}
+
 // release gives back what was taken. The bytes must not be used afterwards.
 func (l *body) release() {
 	if l.taken > 0 {

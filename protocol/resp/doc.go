@@ -54,8 +54,8 @@
 // afterwards (park.go), and a shutdown does not wait for it. Entries wake all clients that wait for them, and those of one group are not served in turn.
 //
 // Different from Redis: an ID of XADD * ends in the offset of the entry and not in a small number; MAXLEN ~ removes hundreds from
-// the first entry on; the radix tree that XINFO STREAM shows is what Redis would need; a reply of XRANGE with more than 32 MiB is refused, and XREAD and XREADGROUP
-// return 8 MiB and leave the rest for the next request; when a consumer was last seen is not kept over a restart; names and numbers are limited, see xstream.Limits. Keys are subjects, and so no binary strings.
+// the first entry on; the radix tree that XINFO STREAM shows is what Redis would need; a reply of XRANGE with more than 32 MiB is refused, and XREAD, XREADGROUP, XCLAIM
+// and XAUTOCLAIM return 8 MiB, or less while other long replies are under way, and leave the rest for the next request; when a consumer was last seen is not kept over a restart; names and numbers are limited, see xstream.Limits. Keys are subjects, and so no binary strings.
 //
 // # Who may do what
 //

@@ -186,6 +186,9 @@ func runXPending(ctx context.Context, r *Request, key []byte) error {
 	if at+3 < len(r.args) {
 		q.Consumer = r.args[at+3]
 	}
+	got, release := r.proto.grant(streamReply)
+	defer release()
+	q.Most = got / xstream.ListedSize
 	list, err := r.proto.streams.PendingEntries(ctx, key, q)
 	if err != nil {
 		return noGroup(err, noKeyOrGroup, key, r.args[2])
@@ -257,6 +260,9 @@ func runXClaim(ctx context.Context, r *Request, key []byte) error {
 	if err := r.claimOptions(&q, i); err != nil {
 		return err
 	}
+	var release func()
+	q.Bytes, release = r.proto.grant(readMost)
+	defer release()
 	entries, err := r.proto.streams.Claim(ctx, key, q)
 	if err != nil {
 		return noGroup(err, noKeyOrGroup, key, r.args[2])
@@ -338,6 +344,9 @@ func runXAutoClaim(ctx context.Context, r *Request, key []byte) error {
 			return errSyntax
 		}
 	}
+	var release func()
+	q.Bytes, release = r.proto.grant(readMost)
+	defer release()
 	next, entries, gone, err := r.proto.streams.AutoClaim(ctx, key, q)
 	if err != nil {
 		return noGroup(err, noKeyOrGroup, key, r.args[2])

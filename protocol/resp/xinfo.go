@@ -34,7 +34,8 @@ func runXInfoStream(ctx context.Context, r *Request, key []byte) error {
 	if full {
 		return r.xinfoFull(ctx, key, count)
 	}
-	info, err := r.proto.streams.Info(ctx, key, -1)
+	info, release, err := r.info(ctx, key, -1)
+	defer release()
 	if err != nil {
 		return err
 	}
@@ -44,6 +45,13 @@ func runXInfoStream(ctx context.Context, r *Request, key []byte) error {
 	r.infoEntry("first-entry", info.First)
 	r.infoEntry("last-entry", info.LastItem)
 	return nil
+}
+
+// info returns what there is at a key, in lists for which there is room.
+func (r *Request) info(ctx context.Context, key []byte, pending int64) (info xstream.Info, release func(), err error) {
+	got, release := r.proto.grant(streamReply)
+	info, err = r.proto.streams.Info(ctx, key, pending, got/xstream.ListedSize)
+	return info, release, err
 }
 
 // number, and labelID, reply with a name and what it has.
@@ -82,7 +90,8 @@ func (r *Request) infoEntry(name string, e *xstream.Entry) {
 }
 
 func (r *Request) xinfoFull(ctx context.Context, key []byte, count int64) error {
-	info, err := r.proto.streams.Info(ctx, key, count)
+	info, release, err := r.info(ctx, key, count)
+	defer release()
 	if err != nil {
 		return err
 	}
@@ -162,7 +171,8 @@ func (r *Request) known(name string, n int64, known bool) {
 }
 
 func runXInfoGroups(ctx context.Context, r *Request, key []byte) error {
-	info, err := r.proto.streams.Info(ctx, key, -1)
+	info, release, err := r.info(ctx, key, -1)
+	defer release()
 	if err != nil {
 		return err
 	}
@@ -182,7 +192,8 @@ func runXInfoGroups(ctx context.Context, r *Request, key []byte) error {
 }
 
 func runXInfoConsumers(ctx context.Context, r *Request, key []byte) error {
-	info, err := r.proto.streams.Info(ctx, key, -1)
+	info, release, err := r.info(ctx, key, -1)
+	defer release()
 	if err != nil {
 		return err
 	}

@@ -238,6 +238,7 @@ func (r *Request) parsePlace(ctx context.Context, q *streamRead, i int) (err err
 		return nil
 	}
 	q.after[i], err = r.id(q.ids + i)
+	q.fresh[i] = q.group != nil && q.after[i] == xstream.MaxID // which is what Redis makes of ">"
 	return err
 }
 
@@ -245,7 +246,9 @@ func (r *Request) parsePlace(ctx context.Context, q *streamRead, i int) (err err
 // again.
 func (r *Request) readOnce(ctx context.Context, q *streamRead) (done bool, err error) {
 	var reply []byte
-	n, left := 0, readMost
+	n := 0
+	left, release := r.proto.grant(readMost)
+	defer release()
 	for i, key := range q.keys {
 		entries, found, err := r.readStream(ctx, q, i, left)
 		if err != nil && n == 0 {

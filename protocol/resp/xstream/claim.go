@@ -15,13 +15,13 @@ type Claim struct {
 	Force           bool  // also what is not pending
 	JustID          bool  // it does not count as a delivery
 	Last            ID    // the group gets at least as far
+	Bytes           int   // of entries, about, at most; 0 is no limit. The rest stays with whom it is
 }
 
 // ClaimNow is the time of a claim that says none.
 const ClaimNow = math.MinInt64
 
-// Claim gives pending entries to another consumer. It ends early, and leaves the rest with whom it is, when there are 8 MiB of entries. With JustID
-// they come without events.
+// Claim gives pending entries to another consumer. With JustID they come without events.
 func (s *Set) Claim(ctx context.Context, name []byte, q Claim) (entries []Delivered, err error) {
 	err = s.withGroup(ctx, name, q.Group, func(k *key, g *group) (*change, error) {
 		c := k.change()
@@ -35,7 +35,7 @@ func (s *Set) Claim(ctx context.Context, name []byte, q Claim) (entries []Delive
 		}
 		size := 0
 		for _, id := range q.IDs {
-			if size >= claimBytes { // the rest stays whose it is
+			if q.Bytes > 0 && size >= q.Bytes {
 				break
 			}
 			e, err := k.claim(ctx, c, g, &q, id, now)
@@ -105,18 +105,19 @@ type AutoClaim struct {
 	Start           ID
 	Count           int64
 	JustID          bool
+	Bytes           int // of entries, about, at most; 0 is no limit
 }
 
 // AutoClaim gives entries that are pending for long to another consumer. It returns where to go on, or 0-0, and which entries are no
-// longer there. It ends early when there are 8 MiB of entries. With JustID they come without events.
+// longer there. It ends early after 10 000 entries, and when they have as many bytes as are allowed. With JustID they come without events.
 func (s *Set) AutoClaim(ctx context.Context, name []byte, q AutoClaim) (next ID, entries []Delivered, gone []ID, err error) {
 	err = s.withGroup(ctx, name, q.Group, func(k *key, g *group) (*change, error) {
 		c := k.change()
 		const tries = 10 // entries looked at for each that may be claimed
-		now, left, attempts, size := s.now(), q.Count, q.Count*tries, 0
+		now, left, attempts, size := s.now(), min(q.Count, claimMost), min(q.Count, claimMost)*tries, 0
 		var todo []*pending
 		g.pel.from(q.Start, func(p *pending) bool {
-			if attempts == 0 || left == 0 || size >= claimBytes {
+			if attempts == 0 || left == 0 || q.Bytes > 0 && size >= q.Bytes {
 				next = p.id
 				return false
 			}

@@ -14,8 +14,8 @@
 //
 // In a stream that is the key's own (it captures nothing else, and never has, in one partition) an ID is found by binary search, and the length is known. In a partition that is shared with other subjects an index in memory says
 // which records are whose. It is made in blocks of 1024 records, when somebody first needs them, by one pass over the partition for all its keys together: about as
-// long as reading it takes (at 1.5 million records a second), for the first key that is used after a start. Half of the processors at most do that at a time, and
-// a client that is gone, or a server that is closing, ends its part in it. From then on opening a key costs a look at each block (15 µs for 100 000 records), and
+// long as reading it takes (at a million records a second), for the first key that is used after a start. Half of the processors at most do that at a time, and
+// a client that is gone, or a server that is closing, ends its part in it. From then on opening a key costs a look at each block (15 µs for 100 000 records, BenchmarkFirstUse), and
 // reading a range costs its entries, not those between them. The index takes 8 bytes for each record, [Limits].Index bounds it, and the oldest blocks make room. Trimming a
 // stream of the key's own from which single entries were deleted reads what it removes.
 //

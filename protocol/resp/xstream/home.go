@@ -39,7 +39,7 @@ func (h *home) index(s *Set, p store.Partition) *index {
 		if h.indexes == nil {
 			h.indexes = map[int]*index{}
 		}
-		x = &index{set: s, part: p, blocks: map[uint64]*block{}, dropped: map[uint64]struct{}{}}
+		x = &index{set: s, part: p, blocks: map[uint64]*block{}, dropped: map[uint64]struct{}{}, maker: make(chan struct{}, 1)}
 		h.indexes[p.Number] = x
 	}
 	return x

@@ -21,8 +21,10 @@ type index struct {
 	blocks  map[uint64]*block // those that are whole
 	low     uint64            // no block before it is there
 	tail    tail
-	makers  int                 // builds under way
-	dropped map[uint64]struct{} // records that were removed while there are any
+	making  bool                // somebody reads records, to make a block of them
+	dropped map[uint64]struct{} // those that were removed meanwhile
+
+	maker chan struct{} // a place for the one who does
 }
 
 // A block has a mark for each record: the hash of its subject, its place in the block, and whether it has an ID that was given. They are sorted.
@@ -142,7 +144,7 @@ func (x *index) drop(offsets []store.Position) {
 		if at.Partition != x.part {
 			continue
 		}
-		if x.makers > 0 {
+		if x.making {
 			x.dropped[at.Offset] = struct{}{}
 		}
 		number := at.Offset >> blockBits
@@ -208,6 +210,12 @@ func (x *index) known(hash mark, number, from, to uint64) (found []mark, ok bool
 func (x *index) build(ctx context.Context, number, visible uint64) error {
 	t, end := tail{number: number, upto: number << blockBits}, blockEnd(number<<blockBits)
 	to := min(end, visible)
+	select {
+	case x.maker <- struct{}{}:
+		defer func() { <-x.maker }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if to == end {
 		select {
 		case x.set.builders <- struct{}{}:
@@ -218,7 +226,7 @@ func (x *index) build(ctx context.Context, number, visible uint64) error {
 	}
 	x.mu.Lock()
 	switch {
-	case x.blocks[number] != nil: // made while we waited
+	case x.blocks[number] != nil || number == x.tail.number && x.tail.upto >= to: // made while we waited
 		x.mu.Unlock()
 		return nil
 	case number < x.tail.number: // others have seen more than we have
@@ -227,7 +235,7 @@ func (x *index) build(ctx context.Context, number, visible uint64) error {
 		t = x.tail
 		t.marks = slices.Clip(t.marks)
 	}
-	x.makers++
+	x.making = true
 	x.mu.Unlock()
 	err := x.extend(ctx, &t, to)
 	out := x.made(t, end, err == nil)
@@ -244,9 +252,8 @@ func (x *index) made(t tail, end uint64, good bool) (out []*block) {
 	if len(x.dropped) > 0 {
 		t.marks = slices.DeleteFunc(slices.Clone(t.marks), func(m mark) bool { _, is := x.dropped[m.offset(t.number)]; return is })
 	}
-	if x.makers--; x.makers == 0 {
-		clear(x.dropped)
-	}
+	x.making = false
+	clear(x.dropped)
 	if good {
 		out = x.keep(t, end)
 	}

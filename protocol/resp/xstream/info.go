@@ -3,6 +3,7 @@ package xstream
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 )
 
@@ -73,7 +74,14 @@ type PendingRange struct {
 	Group, Consumer []byte // nil is every consumer
 	Start, End      ID
 	Count, MinIdle  int64
+	Most            int // with more it is [ErrLong]; 0 is no limit
 }
+
+// ErrLong means that a list is longer than whoever asked can take.
+const ErrLong = Error("ERR the reply would be too long. Ask for fewer entries, with COUNT")
+
+// ListedSize is about how many bytes an element of a list of pending entries or consumers holds.
+const ListedSize = 64
 
 // PendingEntries returns pending entries.
 func (s *Set) PendingEntries(ctx context.Context, name []byte, q PendingRange) (list []PendingInfo, err error) {
@@ -86,16 +94,22 @@ func (s *Set) PendingEntries(ctx context.Context, name []byte, q PendingRange) (
 			}
 			l = &con.pel
 		}
-		now := s.now()
+		now, long := s.now(), false
 		l.from(q.Start, func(p *pending) bool {
 			if int64(len(list)) >= q.Count || q.End.Less(p.id) {
 				return false
 			}
 			if q.MinIdle == 0 || now-p.at >= q.MinIdle {
+				if long = q.Most > 0 && len(list) == q.Most; long {
+					return false
+				}
 				list = append(list, p.info())
 			}
 			return true
 		})
+		if long {
+			return nil, ErrLong
+		}
 		return nil, nil
 	})
 	return list, err
@@ -104,8 +118,8 @@ func (s *Set) PendingEntries(ctx context.Context, name []byte, q PendingRange) (
 func (p *pending) info() PendingInfo { return PendingInfo{p.id, p.consumer.name, p.at, p.count} }
 
 // Info returns what there is at a key. With pending it goes into detail, with at most so many pending entries for each group and consumer;
-// negative is without, and 0 is all.
-func (s *Set) Info(ctx context.Context, name []byte, pending int64) (info Info, err error) {
+// negative is without, and 0 is all. All lists together have at most so many elements, or it fails with [ErrLong]; 0 is no limit.
+func (s *Set) Info(ctx context.Context, name []byte, pending int64, most int) (info Info, err error) {
 	err = s.with(ctx, name, func(k *key) (*change, error) {
 		if !k.exists() {
 			return nil, ErrNoKey
@@ -118,12 +132,19 @@ func (s *Set) Info(ctx context.Context, name []byte, pending int64) (info Info, 
 		if info.First, info.LastItem, err = k.edges(ctx); err != nil {
 			return nil, err
 		}
+		left := cmp.Or(most, math.MaxInt)
 		for _, g := range k.groups {
+			if left -= len(g.consumers); left < 0 {
+				return nil, ErrLong
+			}
 			gi := GroupInfo{Name: g.name, Last: g.last, Read: g.read, Pending: g.pel.n}
 			gi.Lag, gi.LagKnown = p.lag(g)
-			gi.Entries = g.pel.infos(pending)
+			gi.Entries = g.pel.infos(pending, &left)
 			for _, c := range g.sorted() {
-				gi.Consumers = append(gi.Consumers, ConsumerInfo{Name: c.name, Pending: c.pel.n, Seen: c.seen, Entries: c.pel.infos(pending)})
+				gi.Consumers = append(gi.Consumers, ConsumerInfo{Name: c.name, Pending: c.pel.n, Seen: c.seen, Entries: c.pel.infos(pending, &left)})
+			}
+			if left < 0 {
+				return nil, ErrLong
 			}
 			info.Groups = append(info.Groups, gi)
 		}
@@ -133,12 +154,15 @@ func (s *Set) Info(ctx context.Context, name []byte, pending int64) (info Info, 
 	return info, err
 }
 
-// infos returns as many as asked for, see [Set.Info].
-func (l *pel) infos(most int64) (list []PendingInfo) {
+// infos returns as many as asked for, see [Set.Info], and counts them down from left, where it ends below 0.
+func (l *pel) infos(most int64, left *int) (list []PendingInfo) {
 	if most < 0 {
 		return nil
 	}
 	l.from(ID{}, func(p *pending) bool {
+		if *left--; *left < 0 {
+			return false
+		}
 		list = append(list, p.info())
 		return most == 0 || int64(len(list)) < most
 	})

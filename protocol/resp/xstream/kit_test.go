@@ -143,7 +143,7 @@ func (n *node) length(key string) int64 {
 // state returns all that there is to know about a key, as text.
 func (n *node) state(key string) string {
 	n.t.Helper()
-	info, err := n.set.Info(n.t.Context(), []byte(key), 0)
+	info, err := n.set.Info(n.t.Context(), []byte(key), 0, 0)
 	if err != nil {
 		return err.Error()
 	}

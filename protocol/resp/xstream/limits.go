@@ -62,8 +62,8 @@ const (
 	stateKeyRoom = 80
 	// sweepPage is how many pieces of the state of a removed stream one command deletes in passing: about a millisecond.
 	sweepPage = 1000
-	// claimBytes is where XCLAIM and XAUTOCLAIM end, since what they reply with is held until then.
-	claimBytes = 8 << 20
+	// claimMost is how many entries one XAUTOCLAIM gives away: each is a change to be stored, and the key is locked meanwhile.
+	claimMost = 10_000
 )
 
 // WithDefaults returns the limits with the defaults written out.
