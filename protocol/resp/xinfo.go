@@ -182,7 +182,7 @@ func runXInfoGroups(ctx context.Context, r *Request, key []byte) error {
 		r.spill()
 		r.Map(6)
 		r.pair("name", g.Name)
-		r.number("consumers", int64(len(g.Consumers)))
+		r.number("consumers", int64(g.Members))
 		r.number("pending", int64(g.Pending))
 		r.labelID("last-delivered-id", g.Last)
 		r.known("entries-read", g.Read, g.Read != xstream.UnknownRead)
@@ -192,18 +192,14 @@ func runXInfoGroups(ctx context.Context, r *Request, key []byte) error {
 }
 
 func runXInfoConsumers(ctx context.Context, r *Request, key []byte) error {
-	info, release, err := r.info(ctx, key, -1)
+	got, release := r.proto.grant(streamReply)
 	defer release()
+	list, err := r.proto.streams.Consumers(ctx, key, r.args[3], got/xstream.ListedSize)
 	if err != nil {
-		return err
+		return noGroup(err, noGroupAtKey, r.args[3], key)
 	}
-	for i := range info.Groups {
-		if info.Groups[i].Name == string(r.args[3]) {
-			r.consumers(info.Groups[i].Consumers)
-			return nil
-		}
-	}
-	return noGroup(xstream.ErrNoGroup, noGroupAtKey, r.args[3], key)
+	r.consumers(list)
+	return nil
 }
 
 func (r *Request) consumers(list []xstream.ConsumerInfo) {

@@ -38,8 +38,9 @@ type GroupInfo struct {
 	Lag       int64 // less than 0 if the group was told that it has read more than there were
 	LagKnown  bool  // whether anybody can tell
 	Pending   int
-	Consumers []ConsumerInfo
-	Entries   []PendingInfo // only if they were asked for
+	Members   int            // consumers
+	Consumers []ConsumerInfo // only if pending entries were asked for
+	Entries   []PendingInfo  // only if they were asked for
 }
 
 // Info is a stream.
@@ -134,17 +135,13 @@ func (s *Set) Info(ctx context.Context, name []byte, pending int64, most int) (i
 		}
 		left := cmp.Or(most, math.MaxInt)
 		for _, g := range k.groups {
-			if left -= len(g.consumers); left < 0 {
-				return nil, ErrLong
-			}
-			gi := GroupInfo{Name: g.name, Last: g.last, Read: g.read, Pending: g.pel.n}
+			gi := GroupInfo{Name: g.name, Last: g.last, Read: g.read, Pending: g.pel.n, Members: len(g.consumers)}
 			gi.Lag, gi.LagKnown = p.lag(g)
-			gi.Entries = g.pel.infos(pending, &left)
-			for _, c := range g.sorted() {
-				gi.Consumers = append(gi.Consumers, ConsumerInfo{Name: c.name, Pending: c.pel.n, Seen: c.seen, Entries: c.pel.infos(pending, &left)})
-			}
-			if left < 0 {
-				return nil, ErrLong
+			if pending >= 0 {
+				gi.Entries = g.pel.infos(pending, &left)
+				if gi.Consumers, err = g.infos(pending, &left); err != nil {
+					return nil, err
+				}
 			}
 			info.Groups = append(info.Groups, gi)
 		}
@@ -152,6 +149,36 @@ func (s *Set) Info(ctx context.Context, name []byte, pending int64, most int) (i
 		return nil, nil
 	})
 	return info, err
+}
+
+// Consumers returns the consumers of a group, of which there are at most so many, or it fails with [ErrLong]. Without the key it is [ErrNoKey].
+func (s *Set) Consumers(ctx context.Context, name, groupName []byte, most int) (list []ConsumerInfo, err error) {
+	err = s.with(ctx, name, func(k *key) (*change, error) {
+		if !k.exists() {
+			return nil, ErrNoKey
+		}
+		g := k.groups[string(groupName)]
+		if g == nil {
+			return nil, ErrNoGroup
+		}
+		list, err = g.infos(-1, &most)
+		return nil, err
+	})
+	return list, err
+}
+
+// infos returns the consumers with so many of their pending entries, and counts all down from left.
+func (g *group) infos(pending int64, left *int) (list []ConsumerInfo, err error) {
+	if *left -= len(g.consumers); *left < 0 {
+		return nil, ErrLong
+	}
+	for _, c := range g.sorted() {
+		list = append(list, ConsumerInfo{Name: c.name, Pending: c.pel.n, Seen: c.seen, Entries: c.pel.infos(pending, left)})
+	}
+	if *left < 0 {
+		return nil, ErrLong
+	}
+	return list, nil
 }
 
 // infos returns as many as asked for, see [Set.Info], and counts them down from left, where it ends below 0.
