@@ -32,7 +32,7 @@
 // # Not promised
 //
 // A log that was cut off, or is damaged within its last 64 KiB, looks as if the power had been lost during a write, and is taken for that: the batches from there on are gone, whole. Damage
-// before that is an error of Open. After a failure inside Pebble
+// before that is an error of Open, unless it is in the one bit of a chunk that makes its log number that of the next log, which is where a log ends for Pebble. After a failure inside Pebble
 // its memory may stay until the process ends. Space of trimmed records is given back some time. [store.Interval] loses the last second also when the process is killed.
 //
 // # What is on the disk
