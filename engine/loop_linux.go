@@ -121,6 +121,9 @@ func (l *loop) work() {
 		switch {
 		case l.runLocked(scratch):
 			yielded = false
+		case l.parked || l.free > 1:
+			l.leaveLocked() // its handler has blocked, and another has its place
+			return
 		case !yielded:
 			// Handlers that were woken, and timers, come before more work.
 			l.mu.Unlock()
@@ -129,7 +132,7 @@ func (l *loop) work() {
 			yielded = true
 		case !l.closed && !l.polling && l.pollLocked():
 			yielded = false
-		case l.closed || l.parked:
+		case l.closed:
 			l.leaveLocked()
 			return
 		default:

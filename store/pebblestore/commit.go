@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -19,6 +20,9 @@ func (s *Store) run() {
 		}
 		if !more || s.hasFailed() {
 			return
+		}
+		for range yieldsPerGroup {
+			runtime.Gosched()
 		}
 	}
 }

@@ -27,6 +27,10 @@ const (
 	groupBytes    = 2 << 20
 	groupRequests = 8192
 
+	// yieldsPerGroup is how often others may run before the next group is taken. Whoever was just answered, and is about to ask again, then shares its fsync. It costs
+	// nothing when nobody else can run. With none, 50 connections shared one by 18 and an XADD took 30 µs of CPU; with 4 it takes 25.
+	yieldsPerGroup = 4
+
 	// blockRecords and blockBytes bound a block, which is what is read, checked and rewritten as one.
 	blockRecords = 256
 	blockBytes   = 64 << 10
