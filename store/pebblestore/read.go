@@ -228,10 +228,11 @@ func (s *Store) Wait(ctx context.Context, at ...store.Position) error {
 	w := &waiter{at: at, ready: make(chan struct{}, 1)}
 	defer s.leave(w)
 	for {
-		if err := s.usable(ctx); err != nil {
+		there := s.enter(w)
+		if err := s.usable(ctx); err != nil { // looked at after entering: Close wakes those who have
 			return err
 		}
-		if s.enter(w) {
+		if there {
 			return nil
 		}
 		select {
