@@ -22,9 +22,12 @@ type guardFS struct {
 	vfs.FS
 	fail   func(error)
 	fenced atomic.Pointer[error]
+	zeros  []byte // for the ends of logs; never changed
 }
 
-func newGuardFS(fs vfs.FS, fail func(error)) *guardFS { return &guardFS{FS: fs, fail: fail} }
+func newGuardFS(fs vfs.FS, fail func(error)) *guardFS {
+	return &guardFS{FS: fs, fail: fail, zeros: make([]byte, zeroAhead)}
+}
 
 // fence lets no more writes through.
 func (g *guardFS) fence(err error) { g.fenced.CompareAndSwap(nil, &err) }
@@ -65,7 +68,11 @@ func (g *guardFS) file(name string, open func() (vfs.File, error)) (vfs.File, er
 	if err != nil {
 		f = vfs.NewMemFile(nil) // stays empty, since nothing is let through any more
 	}
-	return &guardFile{File: f, fs: g, hushed: hushed}, nil
+	guarded := &guardFile{File: f, fs: g, hushed: hushed}
+	if hushed && err == nil {
+		guarded.tail = newLogTail(f, g.zeros)
+	}
+	return guarded, nil
 }
 
 // patiently opens a file, and waits while the process has no descriptor left: clients can bring that about, and it passes, while a
@@ -146,7 +153,8 @@ func (g *guardFS) Unwrap() vfs.FS { return g.FS }
 type guardFile struct {
 	vfs.File
 	fs     *guardFS
-	hushed bool // its failures are told to the store, not to Pebble
+	hushed bool     // its failures are told to the store, not to Pebble
+	tail   *logTail // of a log
 }
 
 // do carries out an operation that changes the disk, unless nothing may.
@@ -167,6 +175,9 @@ func (f *guardFile) Write(p []byte) (n int, err error) {
 		var written int
 		if written, err = f.File.Write(p); err != nil && !f.hushed {
 			n = written
+		}
+		if err == nil && f.tail != nil {
+			err = f.tail.wrote(f.File, len(p))
 		}
 		return err
 	})
@@ -195,7 +206,12 @@ func (f *guardFile) Preallocate(offset, length int64) error {
 func (f *guardFile) Sync() error { return f.do(f.File.Sync) }
 
 // SyncData implements vfs.File.
-func (f *guardFile) SyncData() error { return f.do(f.File.SyncData) }
+func (f *guardFile) SyncData() error {
+	if f.tail != nil {
+		f.tail.unsynced = 0
+	}
+	return f.do(f.File.SyncData)
+}
 
 // SyncTo implements vfs.File.
 func (f *guardFile) SyncTo(length int64) (full bool, err error) {

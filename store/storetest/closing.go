@@ -63,13 +63,13 @@ func checkCloseWhileSubmitting(f *fixture) {
 func submitUntilClosed(s store.Store, p store.Partition, first int, l *ledger, started chan<- struct{}) error {
 	for i := 0; ; i++ {
 		var all sync.WaitGroup
-		var failed error
-		for j := range 3 {
-			name := strconv.Itoa(first + 3*i + j)
+		var failed [3]error // by batch, since two answers can come at once while the store is being closed
+		for j := range failed {
+			name := strconv.Itoa(first + len(failed)*i + j)
 			all.Add(1)
 			s.Submit(&store.Batch{Appends: appends(p, name)}, func(err error) {
 				l.note(name, err)
-				failed = err
+				failed[j] = err
 				all.Done()
 			})
 		}
@@ -77,9 +77,9 @@ func submitUntilClosed(s store.Store, p store.Partition, first int, l *ledger, s
 		if i == 1 {
 			started <- struct{}{}
 		}
-		if failed != nil {
+		if err := errors.Join(failed[:]...); err != nil {
 			if i < 1 {
-				return fmt.Errorf("before the store was closed: %w", failed)
+				return fmt.Errorf("before the store was closed: %w", err)
 			}
 			return nil
 		}
