@@ -37,7 +37,7 @@
 //
 // # What is on the disk
 //
-// The files are Pebble's. Integers in keys are big endian, so that they sort.
+// The files are Pebble's; a log ends with zeros, up to a megabyte of them (see logTail). Integers in keys are big endian, so that they sort.
 //
 //	v                               version of all this: 4 bytes, 1
 //	t name                          stream: its number (4 bytes), which is never used twice
