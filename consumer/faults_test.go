@@ -210,21 +210,40 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// A record that cannot be read is left out, said and counted.
+// Records that cannot be read are left out, said and counted once, wherever they are: also when nothing follows them.
 func TestCorruptRecord(t *testing.T) {
-	n := newNode(t, memstore.New(memstore.Options{}))
-	n.publish("k", numbers(5)...)
-	for p := range 2 {
-		n.store.Corrupt(store.Position{Partition: store.Partition{Stream: "in", Number: p}, Offset: 2})
-	}
-	n.handle(consumer.Config{}, forward)
-	n.run()
-	n.caughtUp("c")
-	if got := n.read("out")["out/k"]; !slices.Equal(got, []string{"0", "1", "3", "4"}) {
-		t.Errorf("got %v", got)
-	}
-	if c := n.info("c").Counters; c.Corrupt != 1 {
-		t.Errorf("%+v", c)
+	for name, tt := range map[string]struct {
+		corrupt []uint64
+		want    []string
+	}{
+		"first":  {[]uint64{0}, []string{"1", "2", "3", "4"}},
+		"middle": {[]uint64{2}, []string{"0", "1", "3", "4"}},
+		"last":   {[]uint64{4}, []string{"0", "1", "2", "3"}},
+		"ends":   {[]uint64{0, 3, 4}, []string{"1", "2"}},
+		"all":    {[]uint64{0, 1, 2, 3, 4}, nil},
+	} {
+		for _, inFlight := range []int{1, 2, 1024} {
+			t.Run(fmt.Sprintf("%s by %d", name, inFlight), func(t *testing.T) {
+				n := newNode(t, memstore.New(memstore.Options{}))
+				n.publish("k", numbers(5)...)
+				for _, offset := range tt.corrupt {
+					for p := range 2 {
+						n.store.Corrupt(store.Position{Partition: store.Partition{Stream: "in", Number: p}, Offset: offset})
+					}
+				}
+				n.handle(consumer.Config{InFlight: inFlight}, forward)
+				n.run()
+				n.caughtUp("c")
+				n.publish("k", "after")
+				n.caughtUp("c")
+				if got, want := n.read("out")["out/k"], append(tt.want, "after"); !slices.Equal(got, want) {
+					t.Errorf("got %v, want %v", got, want)
+				}
+				if c := n.info("c").Counters; c.Corrupt != uint64(len(tt.corrupt)) || c.Missed != 0 {
+					t.Errorf("%+v", c)
+				}
+			})
+		}
 	}
 }
 

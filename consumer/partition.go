@@ -147,9 +147,10 @@ func (p *partition) fetch(ctx context.Context) {
 			}
 			continue
 		}
-		options.OnCorrupt = p.corrupt
+		var corrupt []*store.CorruptError
+		options.OnCorrupt = func(c *store.CorruptError) { corrupt = append(corrupt, c) }
 		records, err := p.consumer.set.store().Read(ctx, at, options)
-		if err == nil && len(records) == 0 {
+		if err == nil && len(records) == 0 && len(corrupt) == 0 {
 			err = p.consumer.set.store().Wait(ctx, at)
 		}
 		if err != nil {
@@ -158,16 +159,22 @@ func (p *partition) fetch(ctx context.Context) {
 			}
 			return
 		}
-		if len(records) > 0 {
-			p.admit(records)
+		if len(records) > 0 || len(corrupt) > 0 {
+			p.admit(records, corrupt)
 		}
 	}
 }
 
-// corrupt makes a gap in what is handled of a record that cannot be read. It is the operator's to know, and to restore.
-func (p *partition) corrupt(err *store.CorruptError) {
-	p.consumer.stats.corrupt.Add(1)
-	p.consumer.log.Error("a record cannot be read, and is left out", "error", err)
+// passLocked goes past the records before an offset that cannot be read, and returns the others. What is lost is the operator's to know, and to restore.
+func (p *partition) passLocked(corrupt []*store.CorruptError, before uint64) (rest []*store.CorruptError) {
+	for len(corrupt) > 0 && corrupt[0].Offset < before {
+		c := corrupt[0]
+		p.consumer.stats.corrupt.Add(max(1, c.Records))
+		p.consumer.log.Error("records cannot be read, and are left out", "error", c)
+		p.flight.fetched = max(p.flight.fetched, c.Offset+max(1, c.Records))
+		corrupt = corrupt[1:]
+	}
+	return corrupt
 }
 
 // ask returns how much may be read now, and from where.
@@ -184,14 +191,15 @@ func (p *partition) ask() (store.ReadOptions, store.Position) {
 	return o, store.Position{Partition: p.at, Offset: p.flight.fetched}
 }
 
-// admit takes records in and gives their keys to the pool.
-func (p *partition) admit(records []store.Record) {
+// admit takes records in and gives their keys to the pool. Corrupt ones, also behind the last that can be read, are done with.
+func (p *partition) admit(records []store.Record, corrupt []*store.CorruptError) {
 	items := make([]item, len(records))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.consumer.pool.wake()
 	for i := range records {
 		r := &records[i]
+		corrupt = p.passLocked(corrupt, r.Offset)
 		if missed := p.flight.missed(r.Offset); missed > 0 {
 			p.consumer.stats.missed.Add(missed)
 		}
@@ -209,6 +217,7 @@ func (p *partition) admit(records []store.Record) {
 		p.flight.push(it)
 		p.enqueueLocked(it)
 	}
+	p.passLocked(corrupt, store.AnyCursor)
 	signal(p.wake)
 }
 
