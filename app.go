@@ -70,8 +70,10 @@ func (a *App) build() error {
 		return err
 	}
 	a.bus = bus.New(bus.Options{Limits: o.Bus, Clock: o.Clock, Logger: o.Logger, Log: a.durable.log()})
+	var abort context.Context
+	abort, a.handlers.abort = context.WithCancel(context.Background())
 	a.handlers.node = bus.NewNode(bus.NodeOptions{
-		Bus: a.bus, Middleware: o.middleware(), Logger: o.Logger, Clock: o.Clock, Grace: max(time.Nanosecond, o.DrainTimeout),
+		Bus: a.bus, Middleware: o.middleware(), Logger: o.Logger, Clock: o.Clock, Grace: max(time.Nanosecond, o.DrainTimeout), Abort: abort,
 	})
 	if a.auth, err = auth.New(o.Auth, auth.Options{Logger: o.Logger, Now: o.Clock}); err != nil {
 		return fmt.Errorf("the section auth of the configuration is not usable: %w", err)
@@ -217,7 +219,7 @@ func (a *App) drain(doors *task.Scope) error {
 	start := time.Now()
 	a.opts.Logger.Info("draining", "connections", a.Connections(), "timeout", max(0, a.opts.DrainTimeout))
 	a.door.Drain()
-	err := errors.Join(a.engine.Shutdown(ctx), a.handlers.stop(), a.door.Shutdown(ctx), doors.Wait(), a.auth.Close())
+	err := errors.Join(a.engine.Shutdown(ctx), a.handlers.stop(ctx), a.door.Shutdown(ctx), doors.Wait(), a.auth.Close())
 	a.bus.Wait()
 	err = errors.Join(err, a.durable.close())
 	a.mu.Lock()

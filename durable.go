@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/store"
@@ -89,6 +91,8 @@ type handlers struct {
 	node   *bus.Node
 	work   task.Scope
 	cancel context.CancelFunc // while it runs
+	abort  context.CancelFunc // ends the contexts of handlers
+	all    *task.Task[struct{}]
 }
 
 // start runs the handlers until stop. One that cannot run breaks the App.
@@ -96,23 +100,37 @@ func (h *handlers) start(ctx context.Context, d *durable, broken chan<- error) {
 	ctx, h.cancel = context.WithCancel(ctx)
 	h.work.Policy = task.KeepGoing
 	detached := context.WithoutCancel(ctx) // the tasks end by themselves, and are not to be told twice
-	h.work.Go(detached, "handlers", func(context.Context) error {
+	h.all = task.Spawn(detached, &h.work, "handlers", func(context.Context) (struct{}, error) {
 		err := h.node.Run(ctx)
-		if err != nil {
+		if ctx.Err() == nil && err != nil {
 			broken <- err
+			err = nil
 		}
-		return nil
+		return struct{}{}, err // of stopping
 	})
 	if d != nil {
 		h.work.Go(detached, "retention", func(context.Context) error { return d.streams.Run(ctx) })
 	}
 }
 
-// stop has handlers finish what they are at, and waits for them.
-func (h *handlers) stop() error {
+// cutOff is how long handlers have to return once their contexts have ended.
+const cutOff = time.Second
+
+// stop has handlers finish what they are at. When the context ends, theirs do; one that goes on nevertheless is left behind, and named: nothing but
+// the end of the process stops it.
+func (h *handlers) stop(ctx context.Context) error {
 	if h.cancel == nil {
 		return nil
 	}
 	h.cancel()
+	if _, err := h.all.Await(ctx); err != nil && ctx.Err() != nil {
+		h.abort()
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), cutOff)
+		defer cancel()
+		if _, err = h.all.Await(late); errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("handlers do not return although their contexts have ended, and are left behind; what they were at is handled again after the next start: %s",
+				strings.Join(h.node.Busy(), "; "))
+		}
+	}
 	return h.work.Wait()
 }

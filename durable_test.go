@@ -67,6 +67,44 @@ func TestDurableApp(t *testing.T) {
 	}
 }
 
+// A handler that does not return shows as lag, and does not keep Run from returning: it is left behind, by name.
+func TestHandlerThatNeverReturns(t *testing.T) {
+	o := quiet()
+	o.Data, o.DrainTimeout = t.TempDir()+"/data", 50*time.Millisecond
+	app := spate.New(o)
+	begun, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	if err := bus.Handle(app, orders, "stuck", func(context.Context, order) error {
+		close(begun)
+		<-release
+		return bus.Skip
+	}); err != nil {
+		t.Fatal(err)
+	}
+	web := listen(t, app, "http://127.0.0.1:0")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- app.Run(ctx) }()
+	for range 3 {
+		if err := bus.PublishTo(t.Context(), app, orders, order{"a", 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-begun
+	if _, body := get(t, web, "/metrics"); !strings.Contains(body, `spate_consumer_lag{consumer="stuck"} 3`) {
+		t.Error(body)
+	}
+	cancel()
+	select {
+	case err := <-done:
+		if err == nil || !strings.Contains(err.Error(), `the consumer "stuck" handles events of 1 keys in partition `) {
+			t.Errorf("Run returned %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("Run waits for a handler that never returns")
+	}
+}
+
 // A stream that XADD has made can be configured later: it keeps its partition and what it holds. Other partitions are refused with what to do.
 func TestConfiguredAfterXADD(t *testing.T) {
 	dir := t.TempDir() + "/data"

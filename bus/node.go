@@ -43,6 +43,8 @@ type NodeOptions struct {
 	Clock func() time.Time
 	// Grace is how long handlers may go on after Run's context has ended, before theirs end. Default [consumer.DefaultGrace].
 	Grace time.Duration
+	// Abort ends what Grace allows when it ends. Default: never.
+	Abort context.Context
 }
 
 // Node runs handlers, live handlers and responders on a bus. Its methods are safe for concurrent use.
@@ -71,9 +73,12 @@ func NewNode(o NodeOptions) *Node {
 	if o.Grace <= 0 {
 		o.Grace = consumer.DefaultGrace
 	}
+	if o.Abort == nil {
+		o.Abort = context.Background()
+	}
 	if b := o.Bus; o.Consumers == nil && b.Streams() != nil {
 		o.Consumers = consumer.NewSet(consumer.Options{
-			Log: b.Streams(), Prepare: b.Prepare, Deliver: b.DeliverStored, Logger: o.Logger, Clock: o.Clock, Grace: o.Grace,
+			Log: b.Streams(), Prepare: b.Prepare, Deliver: b.DeliverStored, Logger: o.Logger, Clock: o.Clock, Grace: o.Grace, Abort: o.Abort,
 		})
 	}
 	return &Node{opts: o}
@@ -116,7 +121,8 @@ func (n *Node) refuse(what, name string, err error) error {
 var ErrRan = errors.New("the node has been run already")
 
 // Run runs all handlers until the context ends. Then nothing new is taken up, what is being handled, and what waits in queues, is finished
-// within Grace, and it returns nil. It may be called once. If a handler could not be added, it returns why, at once.
+// within Grace; what could not be committed by then is given up, and is its error. It waits for handlers that go on after their contexts have ended: [Node.Busy]
+// says which. It may be called once. If a handler could not be added, it returns why, at once.
 func (n *Node) Run(ctx context.Context) error {
 	if err := n.Err(); err != nil {
 		n.end()
@@ -132,6 +138,7 @@ func (n *Node) Run(ctx context.Context) error {
 	<-ctx.Done()
 	grace := time.AfterFunc(n.opts.Grace, cancel)
 	defer grace.Stop()
+	defer context.AfterFunc(n.opts.Abort, cancel)()
 	n.end()
 	err := n.scope.Wait()
 	n.replies.close()
@@ -147,6 +154,20 @@ func (n *Node) end() {
 	for _, l := range live {
 		l.queue.Close()
 	}
+}
+
+// Busy says what is being handled now, a sentence for each consumer, live handler and responder that handles anything.
+func (n *Node) Busy() []string {
+	var all []string
+	if set := n.opts.Consumers; set != nil {
+		all = set.Busy()
+	}
+	for _, l := range n.Live() {
+		if l.Busy > 0 {
+			all = append(all, fmt.Sprintf("the live handler %q of %q handles %d events", l.Name, l.Filter, l.Busy))
+		}
+	}
+	return all
 }
 
 // LiveInfo is what there is to know about a live handler or a responder.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -91,6 +92,65 @@ func TestFullDisk(t *testing.T) {
 	n.caughtUp("c")
 	if got := n.read("out")["out/k"]; !slices.Equal(got, numbers(20)) || calls.Load() != 20 {
 		t.Errorf("got %v after %d calls", got, calls.Load())
+	}
+}
+
+// Shutting down while the disk is full ends with the grace, and says what was given up. It is handled again.
+func TestFullDiskShutdown(t *testing.T) {
+	s := memstore.New(memstore.Options{})
+	n := newNode(t, s)
+	var gate sync.Mutex
+	n.handle(consumer.Config{}, func(ctx context.Context, d *consumer.Delivery) error {
+		gate.Lock()
+		defer gate.Unlock()
+		return forward(ctx, d)
+	})
+	n.publish("k", "x")
+	n.run()
+	n.caughtUp("c")
+	gate.Lock()
+	n.publish("k", "y")
+	s.SetFull(true)
+	gate.Unlock()
+	waitFor(t, "a commit to be refused", func() bool { return n.info("c").Counters.Full > 0 })
+	begin := time.Now()
+	if err := n.end(); !errors.Is(err, store.ErrFull) {
+		t.Errorf("Run returned %v", err)
+	}
+	if took := time.Since(begin); took > 5*time.Second { // the grace is 1 s
+		t.Errorf("Run returned after %v", took)
+	}
+	again := newNode(t, s.Reopen())
+	again.handle(consumer.Config{}, forward)
+	again.run()
+	again.caughtUp("c")
+	if got := again.read("out")["out/k"]; !slices.Equal(got, []string{"x", "y"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// A step that waits for the disk while a stream is removed appends nothing to that.
+func TestFullDiskStreamRemoved(t *testing.T) {
+	n := newNode(t, memstore.New(memstore.Options{}))
+	begun, gate := make(chan struct{}), make(chan struct{})
+	n.handle(consumer.Config{}, func(ctx context.Context, d *consumer.Delivery) error {
+		close(begun)
+		<-gate
+		return forward(ctx, d)
+	})
+	n.publish("k", "x")
+	n.run()
+	<-begun
+	n.store.FailNext(1, store.ErrFull)
+	close(gate)
+	waitFor(t, "a commit to be refused", func() bool { return n.info("c").Counters.Full > 0 })
+	if err := n.log.Remove(t.Context(), "out"); err != nil {
+		t.Fatal(err)
+	}
+	n.caughtUp("c")
+	parts, err := n.store.Partitions(t.Context())
+	if err != nil || slices.ContainsFunc(parts, func(p store.Partition) bool { return p.Stream == "out" }) {
+		t.Errorf("a stream that was removed has %v, %v", parts, err)
 	}
 }
 

@@ -40,10 +40,17 @@ func (f *flight) place() uint64 {
 		f.items[f.head] = nil
 		f.head++
 	}
+	if f.len() == 0 {
+		f.items, f.head = f.items[:0], 0
+	}
+	return f.first()
+}
+
+// first returns the offset of the first event in memory.
+func (f *flight) first() uint64 {
 	if f.head < len(f.items) {
 		return f.items[f.head].at
 	}
-	f.items, f.head = f.items[:0], 0
 	return f.fetched
 }
 

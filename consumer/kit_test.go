@@ -23,6 +23,7 @@ type node struct {
 	set   *consumer.Set
 	ids   *event.Generator
 	stop  func()
+	end   func() error // stop, and what Run returned
 
 	mu        sync.Mutex
 	delivered []*event.Event
@@ -74,16 +75,16 @@ func (n *node) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.set.Run(ctx) }()
-	var once sync.Once
-	n.stop = func() {
-		once.Do(func() {
-			cancel()
-			if err := <-done; err != nil {
-				n.t.Error(err)
-			}
-		})
-	}
-	n.t.Cleanup(n.stop)
+	n.end = sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+	n.stop = sync.OnceFunc(func() {
+		if err := n.end(); err != nil {
+			n.t.Error(err)
+		}
+	})
+	n.t.Cleanup(func() { _ = n.end() })
 }
 
 func (n *node) handle(c consumer.Config, h consumer.Handler) {

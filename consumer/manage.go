@@ -280,6 +280,42 @@ func (s *Set) places(ctx context.Context, c *Consumer, info *Info) error {
 	return nil
 }
 
+// Busy says what is being handled and committed now, a sentence for each consumer that does anything.
+func (s *Set) Busy() []string {
+	var all []string
+	for _, name := range s.names() {
+		s.mu.Lock()
+		c := s.all[name]
+		s.mu.Unlock()
+		if c == nil {
+			continue
+		}
+		if what := c.busy(); what != "" {
+			all = append(all, fmt.Sprintf("the consumer %q %s", name, what))
+		}
+	}
+	return all
+}
+
+// busy says what a consumer is at, or nothing.
+func (c *Consumer) busy() string {
+	c.mu.Lock()
+	parts := c.parts
+	c.mu.Unlock()
+	for _, p := range parts {
+		p.mu.Lock()
+		running, waiting, first := p.running, p.commit != nil, p.flight.first()
+		p.mu.Unlock()
+		switch {
+		case running > 0:
+			return fmt.Sprintf("handles events of %d keys in partition %d of %q, the first at offset %d", running, p.at.Number, p.at.Stream, first)
+		case waiting:
+			return fmt.Sprintf("waits for a commit in partition %d of %q", p.at.Number, p.at.Stream)
+		}
+	}
+	return ""
+}
+
 // inMemory adds what the process knows of a partition, and tells whether it handles it.
 func (c *Consumer) inMemory(n int, info *PartitionInfo) bool {
 	c.mu.Lock()

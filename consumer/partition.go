@@ -79,7 +79,7 @@ func (p *partition) runUntil(ctx context.Context) error {
 	defer stop()
 	timer := time.NewTimer(never)
 	defer timer.Stop()
-	for ended := ctx.Done(); ; {
+	for ended, hard := ctx.Done(), p.consumer.hard.Done(); ; {
 		next, over, err := p.step()
 		if over {
 			return err
@@ -88,6 +88,8 @@ func (p *partition) runUntil(ctx context.Context) error {
 		select {
 		case <-p.wake:
 		case <-timer.C:
+		case <-hard:
+			hard = nil // what cannot be committed now is given up
 		case <-ended:
 			ended = nil
 			stop()
@@ -120,15 +122,11 @@ func (p *partition) step() (next time.Duration, over bool, err error) {
 	if !p.stopping && p.err == nil {
 		next = p.releaseLocked()
 	}
-	if p.err == nil && p.commit == nil {
-		p.consumer.set.opts.Log.Capture(func() {
-			if s := p.gatherLocked(); s != nil && p.err == nil {
-				p.commit = s
-				p.mu.Unlock()
-				p.submit(s)
-				p.mu.Lock()
-			}
-		})
+	if p.err == nil {
+		next = min(next, p.commitLocked())
+	}
+	if p.err != nil && p.commit != nil && !p.commit.again.IsZero() {
+		p.commit = nil // it begins anew from the last commit in any case
 	}
 	if p.commit == nil && p.running == 0 && (p.err != nil || p.stopping && len(p.finished) == 0) {
 		return 0, true, p.err

@@ -30,6 +30,8 @@ type Options struct {
 	Clock func() time.Time
 	// Grace is how long handlers may go on after Run's context has ended, before theirs end. Default [DefaultGrace].
 	Grace time.Duration
+	// Abort ends what Grace allows when it ends. Default: never.
+	Abort context.Context
 }
 
 // DefaultGrace is how long handlers are waited for.
@@ -94,6 +96,9 @@ func NewSet(o Options) *Set {
 		o.Clock = time.Now
 	}
 	o.Grace = orDefault(o.Grace, DefaultGrace)
+	if o.Abort == nil {
+		o.Abort = context.Background()
+	}
 	s := &Set{opts: o, all: map[string]*Consumer{}}
 	o.Log.OnRemove(s.streamRemoved)
 	return s
@@ -160,8 +165,8 @@ func (s *Set) add(c *Consumer) (err error) {
 	return nil
 }
 
-// Run runs the consumers until the context ends, and then waits for the handlers that are at work and for their commits. It may be called
-// once.
+// Run runs the consumers until the context ends, and then waits for the handlers that are at work and for their commits. When the contexts of handlers have
+// ended too, it gives up what the disk has no room for, and says so; but it waits for handlers in any case. It may be called once.
 func (s *Set) Run(ctx context.Context) error {
 	again := task.Backoff{Initial: time.Second, Max: 30 * time.Second}
 	for n := 1; ; n++ {
@@ -190,6 +195,7 @@ func (s *Set) Run(ctx context.Context) error {
 	s.mu.Unlock()
 	grace := time.AfterFunc(s.opts.Grace, cancel)
 	defer grace.Stop()
+	defer context.AfterFunc(s.opts.Abort, cancel)()
 	return s.scope.Wait()
 }
 
@@ -201,18 +207,17 @@ func (s *Set) startLocked(c *Consumer) {
 	s.scope.Go(context.WithoutCancel(s.ctx), "consumer "+c.config.Name, func(context.Context) error {
 		defer close(over)
 		defer stop()
-		c.supervise(ctx)
-		return nil
+		return c.supervise(ctx)
 	})
 }
 
-// supervise runs the consumer again and again until the context ends.
-func (c *Consumer) supervise(ctx context.Context) {
+// supervise runs the consumer again and again until the context ends. It returns what had to be given up then.
+func (c *Consumer) supervise(ctx context.Context) error {
 	again := task.Backoff{Initial: time.Second, Max: 30 * time.Second, Attempts: -1}
 	for n := 1; ctx.Err() == nil; n++ {
 		err := c.run(ctx)
-		if ctx.Err() != nil && err == nil {
-			return
+		if ctx.Err() != nil && (err == nil || c.hard.Err() != nil) {
+			return err
 		}
 		c.set.mu.Lock()
 		c.err = err
@@ -220,7 +225,7 @@ func (c *Consumer) supervise(ctx context.Context) {
 		switch {
 		case err == nil && c.isPaused():
 			<-ctx.Done()
-			return
+			return nil
 		case err == nil:
 			continue // its stream was removed
 		}
@@ -228,6 +233,7 @@ func (c *Consumer) supervise(ctx context.Context) {
 		c.log.Error("a consumer stopped; it starts again from its last commit", "error", err, "after", wait)
 		c.set.pause(ctx, wait)
 	}
+	return nil
 }
 
 // pause waits for a while, or for the end of the context.

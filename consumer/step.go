@@ -17,6 +17,7 @@ type step struct {
 	writes map[string]write
 	cursor uint64
 	marked bool
+	again  time.Time // when it is submitted again, if the disk was full
 }
 
 // gatherLocked makes a step of all that is finished, as far as one commit takes it, or nil if there is nothing to commit.
@@ -106,14 +107,18 @@ func (p *partition) placeLocked(s *step) {
 	}
 }
 
-// submit commits a step.
-func (p *partition) submit(s *step) {
+// submitLocked commits a step. It gives up the lock while the store may wait.
+func (p *partition) submitLocked(s *step) {
+	p.commit, s.again = s, time.Time{}
+	p.mu.Unlock()
+	defer p.mu.Lock()
 	p.consumer.set.store().Submit(s.batch, func(err error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		defer signal(p.wake)
 		if errors.Is(err, store.ErrFull) {
-			p.waitForDisk(s)
+			p.consumer.stats.full.Add(1)
+			s.again = time.Now().Add(fullPause)
 			return
 		}
 		p.commit = nil
@@ -125,14 +130,38 @@ func (p *partition) submit(s *step) {
 	})
 }
 
-// waitForDisk submits a step again after a while: what its handlers did is not lost, and not done again.
-func (p *partition) waitForDisk(s *step) {
-	p.consumer.stats.full.Add(1)
-	time.AfterFunc(fullPause, func() { p.submit(s) })
-}
-
 // fullPause is how long a step waits for room on the disk before it is tried again.
 const fullPause = 500 * time.Millisecond
+
+// commitLocked submits what is finished, or again what the disk had no room for, so that what its handlers did is not lost, and not done again. It
+// returns when to look again. Streams may have been removed since a step was gathered, so it is asked anew which ones capture.
+func (p *partition) commitLocked() (next time.Duration) {
+	switch s := p.commit; {
+	case s == nil:
+		p.consumer.set.opts.Log.Capture(func() {
+			if s := p.gatherLocked(); s != nil && p.err == nil {
+				p.submitLocked(s)
+			}
+		})
+	case s.again.IsZero(): // the store has it
+	case p.consumer.hard.Err() != nil:
+		p.commit = nil
+		p.err = fmt.Errorf("partition %d of %q: what was handled is not committed, and will be handled again: %w", p.at.Number, p.at.Stream, store.ErrFull)
+	case time.Until(s.again) > 0:
+		return time.Until(s.again)
+	default:
+		p.consumer.set.opts.Log.Capture(func() {
+			events := s.events
+			s.events, s.batch.Appends = s.events[:0], nil
+			if p.appendLocked(s, events...); p.err == nil {
+				p.submitLocked(s)
+				return
+			}
+			p.commit = nil
+		})
+	}
+	return never
+}
 
 // committedLocked is what follows from a commit.
 func (p *partition) committedLocked(s *step) {
