@@ -78,7 +78,7 @@ type Durability uint8
 const (
 	Fsync    Durability = iota // nothing
 	Interval                   // the last second, when the machine loses power or the process is killed
-	None                       // all that the system had not written by itself, when the machine loses power, and the last moments when the process is killed
+	None                       // up to the last ten seconds, when the process is killed, and more when the machine loses power
 )
 
 // Operations returns how many changes and preconditions the batch has.

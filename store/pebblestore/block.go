@@ -32,7 +32,9 @@ type block struct {
 	first, end uint64 // offsets of the first record and after the last
 	records    int
 	value      []byte
-	evicted    bool // from the tail
+	of         *partition
+	older      *block // in the tail, of all partitions
+	newer      *block
 }
 
 // size is what the block takes in memory.

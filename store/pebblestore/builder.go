@@ -20,7 +20,10 @@ type builder struct {
 	now      int64  // of the group
 	spare    []*blockBuilder
 	dedupe   dedupe
-	unsynced bool // a batch with [store.Interval] waits for an fsync
+	interval bool // a batch with [store.Interval] waits for an fsync
+	none     bool // one with [store.None] does, if nothing else asks for it
+	ticks    int
+	marked   *durableMark // the last that was written to the log
 	usage    usage
 }
 
@@ -29,7 +32,8 @@ type group struct {
 	requests  []request
 	batch     *pebble.Batch
 	sync      bool
-	interval  bool
+	interval  bool // a batch with [store.Interval] is in it
+	none      bool
 	revision  bool                    // state was written
 	revisions map[string]uint64       // of keys that the group writes; 0 if it deletes them
 	cursors   map[store.Cursor]uint64 // that the group moves
@@ -49,11 +53,11 @@ func (b *builder) wait(tick <-chan time.Time) (g *group, more bool) {
 	for {
 		requests, closed := b.queue.take(nil)
 		if len(requests) > 0 {
-			return b.newGroup(requests), true
+			return b.newGroup(requests, b.ticked(tick)), true
 		}
 		if closed {
-			if b.unsynced {
-				return b.syncGroup(), false
+			if b.interval || b.none || b.unmarked() {
+				return b.newGroup(nil, true), false
 			}
 			return nil, false
 		}
@@ -65,26 +69,44 @@ func (b *builder) wait(tick <-chan time.Time) (g *group, more bool) {
 			if b.usage.err != nil {
 				_ = b.usage.full(b.Store) // for Health, when nobody tries to write
 			}
-			if b.unsynced {
-				return b.syncGroup(), true
+			if b.due() || b.unmarked() {
+				return b.newGroup(nil, true), true
 			}
 		}
 	}
 }
 
-// syncGroup holds nothing, and makes durable what went before it.
-func (b *builder) syncGroup() *group {
-	g := b.newGroup(nil)
-	g.sync = true
-	return g
+// ticked reports whether something must be made durable now, while there is always more to commit.
+func (b *builder) ticked(tick <-chan time.Time) bool {
+	select {
+	case <-tick:
+		return b.due()
+	default:
+		return false
+	}
 }
 
-func (b *builder) newGroup(requests []request) *group {
+// due is called at each tick.
+func (b *builder) due() bool {
+	b.ticks++
+	return b.interval || b.none && b.ticks%noneTicks == 0
+}
+
+// unmarked reports whether the log does not say yet how much of it is durable.
+func (b *builder) unmarked() bool { return b.fs.durable.Load() != b.marked }
+
+// newGroup makes a group. Without requests it says how much of the log is durable, and makes durable what went before it, if it is to be synced.
+func (b *builder) newGroup(requests []request, sync bool) *group {
 	size := 256
 	for i := range requests {
 		size += requests[i].size
 	}
-	return &group{requests: requests, batch: b.db.NewBatchWithSize(size)}
+	g := &group{requests: requests, batch: b.db.NewBatchWithSize(size), sync: sync}
+	if b.unmarked() {
+		b.marked = b.fs.durable.Load()
+		must(g.batch.LogData(b.marked.encode(), nil))
+	}
+	return g
 }
 
 // build puts what the requests ask for into the group, or notes why not.
@@ -117,6 +139,7 @@ func (b *builder) add(g *group, batch *store.Batch, full error) error {
 	}
 	g.sync = g.sync || batch.Durability == store.Fsync
 	g.interval = g.interval || batch.Durability == store.Interval
+	g.none = g.none || batch.Durability == store.None
 	b.move(g, batch)
 	b.write(g, batch)
 	for _, name := range batch.Drops {

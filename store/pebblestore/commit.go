@@ -57,13 +57,13 @@ func (s *Store) write(g *group) (err error) {
 	}()
 	b := s.builder
 	if !g.sync {
-		b.unsynced = b.unsynced || g.interval
+		b.interval, b.none = b.interval || g.interval, b.none || g.none
 		if g.batch.Empty() {
 			return nil
 		}
 		return s.db.Apply(g.batch, pebble.NoSync)
 	}
-	b.unsynced = false
+	b.interval, b.none = false, false
 	if g.batch.Empty() {
 		if err := g.batch.LogData(nil, nil); err != nil {
 			return err
@@ -75,6 +75,9 @@ func (s *Store) write(g *group) (err error) {
 	begin := time.Now()
 	err = g.batch.SyncWait()
 	s.stats.synced(time.Since(begin))
+	if len(g.requests) == 0 {
+		b.marked = s.fs.durable.Load() // a mark of this mark would need another
+	}
 	return err
 }
 

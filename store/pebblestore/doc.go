@@ -31,9 +31,12 @@
 //
 // # Not promised
 //
-// A log that was cut off, or is damaged within its last 64 KiB, looks as if the power had been lost during a write, and is taken for that: the batches from there on are gone, whole. Damage
-// before that is an error of Open, unless it is in the one bit of a chunk that makes its log number that of the next log, which is where a log ends for Pebble. After a failure inside Pebble
-// its memory may stay until the process ends. Space of trimmed records is given back some time. [store.Interval] loses the last second also when the process is killed.
+// A write that the loss of power has torn looks like damage to the end of a file. Each group therefore begins with a mark of what was durable before it, which an
+// idle store and Close add as well (see durableMark): damage to that is an error of Open, of the logs and of the manifest. What was
+// committed in the last second before the process was killed, and what shares the last block of 32 KiB with damage to the log, is not
+// marked yet; where that is damaged, or a log is deleted, the batches from there on are gone, whole. After a failure inside Pebble
+// its memory may stay until the process ends. Space of trimmed records is given back some time. [store.Interval] loses the last second also when the process is killed, and
+// [store.None] the last ten.
 //
 // # What is on the disk
 //

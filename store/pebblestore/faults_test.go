@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -241,8 +242,8 @@ func TestFailingDisk(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			fs, armed, told := vfs.NewCrashableMem(), new(atomic.Bool), make(chan error, 2)
-			s := mustOpen(t, Options{FS: faultFS(fs, armed, tt.pattern, errInjected, tt.kinds...), OnFail: func(err error) { told <- err }})
+			fs, armed, told, log := vfs.NewCrashableMem(), new(atomic.Bool), make(chan error, 2), new(blockingLog)
+			s := mustOpen(t, Options{FS: faultFS(fs, armed, tt.pattern, errInjected, tt.kinds...), OnFail: func(err error) { told <- err }, Logger: slog.New(log)})
 			mustCommit(t, s, textBatch(testPartition, "0"))
 			armed.Store(true)
 			n := commitUntilFailure(t, s)
@@ -261,6 +262,9 @@ func TestFailingDisk(t *testing.T) {
 			if err := s.Close(); !errors.Is(err, store.ErrFailed) {
 				t.Errorf("Close: %v", err)
 			}
+			if n := log.failures.Load(); n != 1 {
+				t.Errorf("the log says %d times that the store has failed", n)
+			}
 			armed.Store(false)
 			s = mustOpen(t, Options{FS: fs})
 			defer mustClose(t, s)
@@ -269,6 +273,76 @@ func TestFailingDisk(t *testing.T) {
 			}
 			mustCommit(t, s, textBatch(testPartition, "after"))
 		})
+	}
+}
+
+// A blockingLog counts the lines that say that the store has failed, and writes them when it is told to.
+type blockingLog struct {
+	failures atomic.Int32
+	begun    chan struct{} // nil to write at once
+	write    chan struct{}
+}
+
+func (l *blockingLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *blockingLog) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "the store has failed") {
+		l.failures.Add(1)
+		if l.begun != nil {
+			close(l.begun)
+			<-l.write
+		}
+	}
+	return nil
+}
+
+func (l *blockingLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l *blockingLog) WithGroup(string) slog.Handler      { return l }
+
+// TestFailureBeforeItsLogLine commits while the line that says that a table could not be written still waits for whoever reads the log.
+func TestFailureBeforeItsLogLine(t *testing.T) {
+	fs, armed := vfs.NewCrashableMem(), new(atomic.Bool)
+	log := &blockingLog{begun: make(chan struct{}), write: make(chan struct{})}
+	s := mustOpen(t, Options{FS: faultFS(fs, armed, "*.sst", errInjected, errorfs.OpFileWrite), Logger: slog.New(log)})
+	mustCommit(t, s, textBatch(testPartition, "0"))
+	armed.Store(true)
+	if _, err := s.db.AsyncFlush(); err != nil {
+		t.Fatal(err)
+	}
+	<-log.begun
+	for range 5 {
+		if err := store.Commit(patient(t), s, textBatch(testPartition, "lost")); !errors.Is(err, store.ErrFailed) {
+			t.Errorf("a commit after the failure: %v", err)
+		}
+	}
+	close(log.write)
+	if err := s.Close(); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+// TestNoPreallocation has a file system that cannot set room aside, for the log or for the ballast.
+func TestNoPreallocation(t *testing.T) {
+	for _, suffix := range []string{".log", "BALLAST"} {
+		fs := &fullFS{FS: errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpFilePreallocate && strings.HasSuffix(op.Path, suffix) {
+				return syscall.EOPNOTSUPP
+			}
+			return nil
+		}))}
+		fs.free.Store(50 << 30)
+		s, err := Open(t.TempDir(), Options{FS: fs, Reserve: 4 << 20})
+		if err != nil {
+			t.Fatalf("%s: %v", suffix, err)
+		}
+		mustCommit(t, s, textBatch(testPartition, "a"))
+		if err := s.Health(); err != nil {
+			t.Errorf("%s: %v", suffix, err)
+		}
+		if info, err := fs.Stat(s.ballast.name); err != nil || suffix == "BALLAST" && info.Size() != 1<<20 {
+			t.Errorf("%s: the ballast is %v, %v", suffix, info, err)
+		}
+		mustClose(t, s)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -23,6 +24,11 @@ type guardFS struct {
 	fail   func(error)
 	fenced atomic.Pointer[error]
 	zeros  []byte // for the ends of logs; never changed
+
+	durable atomic.Pointer[durableMark] // what is so far; nil until something is
+	holding atomic.Bool                 // files are removed later
+	mu      sync.Mutex
+	held    []string // to be removed
 }
 
 func newGuardFS(fs vfs.FS, fail func(error)) *guardFS {
@@ -69,7 +75,7 @@ func (g *guardFS) file(name string, open func() (vfs.File, error)) (vfs.File, er
 		f = vfs.NewMemFile(nil) // stays empty, since nothing is let through any more
 	}
 	guarded := &guardFile{File: f, fs: g, hushed: hushed}
-	if hushed && err == nil {
+	if guarded.name, guarded.marked = parseName(g.PathBase(name)); hushed && err == nil {
 		guarded.tail = newLogTail(f, g.zeros)
 	}
 	return guarded, nil
@@ -128,7 +134,24 @@ func (g *guardFS) Link(old, name string) error {
 
 // Remove implements vfs.FS.
 func (g *guardFS) Remove(name string) error {
+	if g.holding.Load() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.held = append(g.held, name)
+		return nil
+	}
 	return g.change(func() error { return g.FS.Remove(name) })
+}
+
+// release removes what Pebble wanted to be removed while it was being opened, now that it is known to have found what was there.
+func (g *guardFS) release() {
+	g.holding.Store(false)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, name := range g.held {
+		_ = g.Remove(name) // it is found again the next time
+	}
+	g.held = nil
 }
 
 // RemoveAll implements vfs.FS.
@@ -155,6 +178,10 @@ type guardFile struct {
 	fs     *guardFS
 	hushed bool     // its failures are told to the store, not to Pebble
 	tail   *logTail // of a log
+
+	name   numbered
+	marked bool // it has such a name
+	size   uint64
 }
 
 // do carries out an operation that changes the disk, unless nothing may.
@@ -176,8 +203,8 @@ func (f *guardFile) Write(p []byte) (n int, err error) {
 		if written, err = f.File.Write(p); err != nil && !f.hushed {
 			n = written
 		}
-		if err == nil && f.tail != nil {
-			err = f.tail.wrote(f.File, len(p))
+		if f.size += uint64(written); err == nil && f.tail != nil {
+			f.tail.wrote(f.File, len(p))
 		}
 		return err
 	})
@@ -197,20 +224,45 @@ func (f *guardFile) WriteAt(p []byte, offset int64) (n int, err error) {
 	return n, err
 }
 
-// Preallocate implements vfs.File.
+// Preallocate implements vfs.File. That it fails is no failure: not every file system can, and on a full disk the writes will tell.
 func (f *guardFile) Preallocate(offset, length int64) error {
-	return f.do(func() error { return f.File.Preallocate(offset, length) })
+	if err := f.fs.refused(); err != nil {
+		return err
+	}
+	return f.File.Preallocate(offset, length)
 }
 
 // Sync implements vfs.File.
-func (f *guardFile) Sync() error { return f.do(f.File.Sync) }
+func (f *guardFile) Sync() error { return f.do(func() error { return f.synced(f.File.Sync()) }) }
 
 // SyncData implements vfs.File.
 func (f *guardFile) SyncData() error {
+	return f.do(func() error { return f.synced(f.File.SyncData()) })
+}
+
+// synced notes what is durable.
+func (f *guardFile) synced(err error) error {
+	if err != nil {
+		return err
+	}
 	if f.tail != nil {
 		f.tail.unsynced = 0
 	}
-	return f.do(f.File.SyncData)
+	for f.marked {
+		before, now := f.fs.durable.Load(), durableMark{}
+		if before != nil {
+			now = *before
+		}
+		if f.name.manifest {
+			now.manifest, now.manifestSize = f.name.number, f.size
+		} else {
+			now.log, now.logSize = f.name.number, f.size
+		}
+		if f.fs.durable.CompareAndSwap(before, &now) {
+			break
+		}
+	}
+	return nil
 }
 
 // SyncTo implements vfs.File.

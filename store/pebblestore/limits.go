@@ -71,6 +71,9 @@ const (
 	// syncEvery is how long batches with [store.Interval] may wait for an fsync.
 	syncEvery = time.Second
 
+	// noneTicks is how many times as long those with [store.None] may wait, which are in the memory of the process until then.
+	noneTicks = 10
+
 	// usageEvery is how often the free space of the disk is looked at.
 	usageEvery = 100 * time.Millisecond
 

@@ -1,9 +1,6 @@
 package pebblestore
 
 import (
-	"errors"
-	"syscall"
-
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -13,7 +10,7 @@ import (
 type logTail struct {
 	at, end  int64 // where the next write goes, and where the file ends
 	unsynced int64 // bytes since the last fdatasync
-	full     bool  // the disk had no room for zeros
+	refused  bool  // by the disk
 	zeros    []byte
 }
 
@@ -26,18 +23,17 @@ func newLogTail(f vfs.File, zeros []byte) *logTail {
 	return t
 }
 
-// wrote notes n bytes, and writes zeros when few are left. Where much is written between two fdatasyncs, it would cost more than it saves.
-func (t *logTail) wrote(f vfs.File, n int) error {
+// wrote notes n bytes, and writes zeros when few are left. Where much is written between two fdatasyncs, it would cost more than it saves. A disk
+// that does not take zeros is asked for no more; what must be written will tell.
+func (t *logTail) wrote(f vfs.File, n int) {
 	t.at, t.unsynced = t.at+int64(n), t.unsynced+int64(n)
 	t.end = max(t.end, t.at)
-	if t.full || t.end-t.at > zeroMargin || t.unsynced > zeroMost {
-		return nil
+	if t.refused || t.end-t.at > zeroMargin || t.unsynced > zeroMost {
+		return
 	}
-	_, err := f.WriteAt(t.zeros, t.end)
-	if errors.Is(err, syscall.ENOSPC) {
-		t.full = true
-		return nil
+	if _, err := f.WriteAt(t.zeros, t.end); err != nil {
+		t.refused = true
+		return
 	}
 	t.end += int64(len(t.zeros))
-	return err
 }

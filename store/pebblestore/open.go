@@ -33,6 +33,8 @@ func Open(dir string, options Options) (*Store, error) {
 		s.queue.close()
 		return nil, fmt.Errorf("opening the store in %s: %w", dir, errors.Join(formatError(err), s.db.Close(), s.lock.Close()))
 	}
+	s.fs.release()
+	s.commit(s.builder.newGroup(nil, true)) // a mark
 	s.start()
 	return s, nil
 }
@@ -88,6 +90,10 @@ func openPebble(s *Store, lock *pebble.Lock) (db *pebble.DB, err error) {
 			err = fmt.Errorf("the files cannot be read: %v\n%s", p, debug.Stack())
 		}
 	}()
+	if s.tables, err = checkFiles(s.options.FS, s.dir); err != nil {
+		return nil, err
+	}
+	s.fs.holding.Store(true)
 	db, err = pebble.Open(s.dir, pebbleOptions(s, lock))
 	if failure := s.queue.failure(); err == nil && failure != nil {
 		err = errors.Join(failure, db.Close())
@@ -171,6 +177,9 @@ func (s *Store) checkVersion() (fresh bool, err error) {
 	empty := !it.First()
 	if err := it.Close(); err != nil {
 		return false, err
+	}
+	if empty && s.tables {
+		return false, fmt.Errorf("%w: there are tables, and the manifest names none of them", pebble.ErrCorruption)
 	}
 	if !empty {
 		return false, fmt.Errorf("%w: it has no version; a restore that did not finish leaves that, so delete the directory and restore again", store.ErrFormat)

@@ -20,6 +20,7 @@ type Store struct {
 	options Options
 	dir     string
 	fs      *guardFS
+	tables  bool // were there before it was opened
 	db      *pebble.DB
 	lock    io.Closer
 	queue   *queue
@@ -125,26 +126,20 @@ func (s *Store) Health() error {
 	return nil
 }
 
-// fail ends all writing. What waits is answered by refuse.
+// fail ends all writing. What waits is answered by refuse. The order matters: when the fence begins to swallow writes, and before a second failure
+// is passed on to nobody, hasFailed must say so, or a commit could count on what never reached the disk.
 func (s *Store) fail(cause error) {
 	err := fmt.Errorf("%w: %w", store.ErrFailed, cause)
 	if !s.queue.fail(err) {
 		return
 	}
+	close(s.failed)
 	s.fs.fence(err)
 	s.options.Logger.Error("the store has failed: nothing more is acknowledged until it is opened again", "directory", s.dir, "error", cause)
-	close(s.failed)
 }
 
 // hasFailed reports whether anything has.
-func (s *Store) hasFailed() bool {
-	select {
-	case <-s.failed:
-		return true
-	default:
-		return false
-	}
-}
+func (s *Store) hasFailed() bool { return s.queue.failure() != nil }
 
 // use keeps the store open until release is called.
 func (s *Store) use(ctx context.Context) (release func(), err error) {

@@ -31,6 +31,21 @@ func TestIntervalIsSynced(t *testing.T) {
 	}
 }
 
+// TestIntervalUnderLoad has always more to commit, and still an fsync once in a while.
+func TestIntervalUnderLoad(t *testing.T) {
+	s := mustOpen(t, Options{FS: vfs.NewMem()})
+	defer mustClose(t, s)
+	before := s.Stats().Fsyncs
+	for deadline := time.Now().Add(10 * time.Second); s.Stats().Fsyncs == before; {
+		if time.Now().After(deadline) {
+			t.Fatal("no fsync in ten seconds")
+		}
+		b := textBatch(testPartition, "0")
+		b.Durability = store.Interval
+		s.Submit(b, func(error) {})
+	}
+}
+
 // TestCloseSyncs closes right after batches that asked for less than an fsync.
 func TestCloseSyncs(t *testing.T) {
 	for _, d := range []store.Durability{store.Interval, store.None} {
@@ -107,8 +122,12 @@ func TestTailIsBounded(t *testing.T) {
 			sum += bl.size()
 		}
 	}
-	if got := s.Stats().TailBytes; got != sum {
-		t.Errorf("the tail says that it has %d bytes, and has %d", got, sum)
+	listed := 0
+	for bl := s.tail.oldest; bl != nil; bl = bl.newer {
+		listed += bl.size()
+	}
+	if got := s.Stats().TailBytes; got != sum || listed != sum {
+		t.Errorf("the tail says that it has %d bytes, and has %d of partitions and %d in its list", got, sum, listed)
 	}
 }
 

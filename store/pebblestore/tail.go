@@ -2,17 +2,11 @@ package pebblestore
 
 import "github.com/spate-io/spate/store"
 
-// A tail is the recent records of all partitions, in the order in which they were committed. Store.mu guards it.
+// A tail is the recent records of all partitions. Store.mu guards it.
 type tail struct {
-	limit int
-	bytes int
-	order []tailBlock
-	gone  int // of order
-}
-
-type tailBlock struct {
-	of *partition
-	*block
+	limit          int
+	bytes          int
+	oldest, newest *block // in the order of the commits
 }
 
 // change adds the blocks of a group, replaces those it has rewritten, and forgets what was trimmed.
@@ -23,41 +17,47 @@ func (t *tail) change(gp *groupPart) {
 	}
 	for _, bl := range gp.blocks {
 		if now := gp.now(bl); now != nil {
-			p.tail = append(p.tail, now)
-			t.order = append(t.order, tailBlock{p, now})
-			t.bytes += now.size()
+			t.push(p, now)
 		}
 	}
 	for len(p.tail) > 0 && p.tail[0].end <= p.visible.First {
 		t.pop(p)
 	}
-	for t.bytes > t.limit && t.gone < len(t.order) {
-		t.evict()
+	for t.bytes > t.limit && t.oldest != nil {
+		t.pop(t.oldest.of) // it is the first of its partition
 	}
 }
 
-// evict forgets the oldest block.
-func (t *tail) evict() {
-	oldest := t.order[t.gone]
-	t.order[t.gone] = tailBlock{}
-	t.gone++
-	if !oldest.evicted && len(oldest.of.tail) > 0 {
-		t.pop(oldest.of)
+// push adds the newest block of a partition.
+func (t *tail) push(p *partition, bl *block) {
+	p.tail = append(p.tail, bl)
+	t.bytes += bl.size()
+	bl.of, bl.older = p, t.newest
+	if t.newest == nil {
+		t.oldest = bl
+	} else {
+		t.newest.newer = bl
 	}
-	if t.gone > len(t.order)/2 && t.gone > 1024 {
-		rest := copy(t.order, t.order[t.gone:])
-		clear(t.order[rest:])
-		t.order, t.gone = t.order[:rest], 0
-	}
+	t.newest = bl
 }
 
 // pop forgets the first block of a partition.
 func (t *tail) pop(p *partition) {
 	bl := p.tail[0]
-	bl.evicted = true
 	t.bytes -= bl.size()
 	p.tail[0] = nil
 	p.tail = p.tail[1:]
+	if bl.older == nil {
+		t.oldest = bl.newer
+	} else {
+		bl.older.newer = bl.newer
+	}
+	if bl.newer == nil {
+		t.newest = bl.older
+	} else {
+		bl.newer.older = bl.older
+	}
+	bl.older, bl.newer = nil, nil
 }
 
 // replace puts a rewritten block in the place of the old one, or takes that out.

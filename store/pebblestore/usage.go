@@ -1,8 +1,10 @@
 package pebblestore
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -38,8 +40,15 @@ func (u *usage) full(s *Store) error {
 	}
 	reserve, was := s.options.reserve(disk), u.err
 	u.err = nil
-	if disk.AvailBytes < reserve || hit || s.ballast.make(disk, reserve) != nil {
+	switch {
+	case disk.AvailBytes < reserve:
 		u.err = fmt.Errorf("%w: %d bytes are free in %s and %d are kept in reserve; delete or trim streams, or make room", store.ErrFull, disk.AvailBytes, s.dir, reserve)
+	case hit:
+		u.err = fmt.Errorf("%w: a write to %s has just found no room; delete or trim streams, or make room", store.ErrFull, s.dir)
+	default:
+		if err := s.ballast.make(disk, reserve); err != nil {
+			u.err = fmt.Errorf("%w: %s has no room for the reserve (%w); delete or trim streams, or make room", store.ErrFull, s.dir, err)
+		}
 	}
 	u.tell(s, was)
 	return u.err
@@ -81,7 +90,9 @@ func (b *ballast) make(disk vfs.DiskUsage, reserve uint64) error {
 	if err != nil {
 		return err
 	}
-	err = f.Preallocate(0, size)
+	if err = f.Preallocate(0, size); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		err = writeZeros(f, size) // not every file system can
+	}
 	if e := f.Close(); err == nil {
 		err = e
 	}
@@ -90,6 +101,16 @@ func (b *ballast) make(disk vfs.DiskUsage, reserve uint64) error {
 		return err
 	}
 	b.there = true
+	return nil
+}
+
+func writeZeros(f vfs.File, size int64) error {
+	zeros := make([]byte, zeroAhead)
+	for at := int64(0); at < size; at += zeroAhead {
+		if _, err := f.Write(zeros[:min(zeroAhead, size-at)]); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
