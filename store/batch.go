@@ -77,8 +77,8 @@ type Durability uint8
 // The durabilities. Batches that are written together get the strongest that one of them asks for.
 const (
 	Fsync    Durability = iota // nothing
-	Interval                   // the last second, when the machine loses power or the process is killed
-	None                       // up to the last ten seconds, when the process is killed, and more when the machine loses power
+	Interval                   // up to the last second, when the process is killed or the power fails
+	None                       // up to the last ten seconds, likewise
 )
 
 // Operations returns how many changes and preconditions the batch has.

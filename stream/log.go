@@ -184,8 +184,8 @@ func (l *Log) enter(s *Stream) {
 }
 
 var losses = map[store.Durability]string{
-	store.Interval: "the last second, when the power fails",
-	store.None:     "what the system has not written yet, when the power fails or the machine stops",
+	store.Interval: "up to the last second, when the process is killed or the power fails",
+	store.None:     "up to the last ten seconds, when the process is killed or the power fails",
 }
 
 func (l *Log) leave(s *Stream) {
