@@ -34,7 +34,7 @@ type Config struct {
 	// Dedupe is how long an event's ID is remembered: a second event with that ID is acknowledged and left out. Default: none is.
 	Dedupe Duration `json:"dedupe,omitzero" yaml:",omitempty"`
 	// Durability is "fsync" (the default: what is acknowledged is on disk), "interval" (a loss of power loses the last second) or
-	// "none" (it loses what the system had not written by itself).
+	// "none" (up to the last ten seconds).
 	Durability string `json:"durability,omitempty" yaml:",omitempty"`
 }
 

@@ -204,3 +204,21 @@ func TestPebbleStopsWithTheStore(t *testing.T) {
 		t.Errorf("Close: %v", err)
 	}
 }
+
+// TestDue has a batch wait that asked for less than an fsync, and looks at which ticks of a second it gets one.
+func TestDue(t *testing.T) {
+	for _, tt := range []struct {
+		interval, none bool
+		want           int
+	}{{false, false, 0}, {true, false, 20}, {false, true, 2}, {true, true, 20}} {
+		b, got := builder{interval: tt.interval, none: tt.none}, 0
+		for range 20 {
+			if b.due() {
+				got++
+			}
+		}
+		if got != tt.want {
+			t.Errorf("interval %t, none %t: %d of 20 ticks, want %d", tt.interval, tt.none, got, tt.want)
+		}
+	}
+}
