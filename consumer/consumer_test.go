@@ -401,3 +401,100 @@ func TestStalledHandler(t *testing.T) {
 		t.Errorf("the lag is %d", lag)
 	}
 }
+
+// stalled is a node whose handler is called with the first event of three, and blocks whatever becomes of its context, until it is let go.
+func stalled(t *testing.T) (n *node, release func()) {
+	n = newNode(t, memstore.New(memstore.Options{}))
+	begun, gate := make(chan struct{}), make(chan struct{})
+	var first sync.Once
+	n.handle(consumer.Config{}, func(ctx context.Context, d *consumer.Delivery) error {
+		first.Do(func() { close(begun) })
+		<-gate
+		return forward(ctx, d)
+	})
+	n.publish("k", numbers(3)...)
+	n.run()
+	<-begun
+	release = sync.OnceFunc(func() { close(gate) })
+	t.Cleanup(release)
+	return n, release
+}
+
+// soon is a context that ends soon.
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// A change waits for a handler no longer than its context, and says what goes on. A pause holds nevertheless; a reset and a removal change nothing.
+func TestManageStalled(t *testing.T) {
+	n, release := stalled(t)
+	for name, change := range map[string]func(context.Context) error{
+		"pausing: ":             func(ctx context.Context) error { return n.set.Pause(ctx, "c") },
+		"nothing was changed: ": func(ctx context.Context) error { return n.set.Reset(ctx, "c", stream.End) },
+		"nothing was changed":   func(ctx context.Context) error { return n.set.Remove(ctx, "c") },
+	} {
+		err := change(soon(t))
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), name) || !strings.Contains(err.Error(), "handles events of 1 keys in partition ") {
+			t.Errorf("%sgot %v", name, err)
+		}
+	}
+	if info := n.info("c"); !info.Paused || info.Lag != 3 {
+		t.Errorf("%+v", info)
+	}
+	paused := make(chan error, 1)
+	go func() { paused <- n.set.Pause(t.Context(), "c") }()
+	release()
+	if err := <-paused; err != nil {
+		t.Errorf("the second pause returned %v", err)
+	}
+	if got := n.read("out")["out/k"]; !slices.Equal(got, []string{"0"}) || n.info("c").Running {
+		t.Errorf("the handler goes on while it is paused: %v", got)
+	}
+	if err := n.set.Resume(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	n.caughtUp("c")
+	if got := n.read("out")["out/k"]; !slices.Equal(got, numbers(3)) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// A consumer that is resumed before it has come to rest goes on.
+func TestResumeBeforePaused(t *testing.T) {
+	n, release := stalled(t)
+	if err := n.set.Pause(soon(t), "c"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("pausing: %v", err)
+	}
+	if err := n.set.Resume(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	n.caughtUp("c")
+	if got := n.read("out")["out/k"]; !slices.Equal(got, numbers(3)) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// Run waits for a handler that does not heed the end of its context, and says which it is; what that did is committed when it returns.
+func TestStopStalled(t *testing.T) {
+	n, release := stalled(t)
+	ended := make(chan error, 1)
+	go func() { ended <- n.end() }()
+	select {
+	case err := <-ended:
+		t.Fatalf("Run returned %v while a handler runs", err)
+	case <-time.After(1500 * time.Millisecond): // the grace is 1 s
+	}
+	if busy := n.set.Busy(); len(busy) != 1 || !strings.Contains(busy[0], `the consumer "c" handles events of 1 keys`) {
+		t.Errorf("%q", busy)
+	}
+	release()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if got := n.read("out")["out/k"]; !slices.Equal(got, []string{"0"}) || len(n.set.Busy()) != 0 {
+		t.Errorf("got %v, %q", got, n.set.Busy())
+	}
+}

@@ -72,24 +72,42 @@ func (s *Set) known(ctx context.Context, name string) (meta, error) {
 	return m, err
 }
 
-// Pause stops a consumer until it is resumed, also over restarts. What is being handled is committed first.
-func (s *Set) Pause(ctx context.Context, name string) error { return s.setPaused(ctx, name, true) }
+// Pause stops a consumer until it is resumed, also over restarts. It begins nothing new, what is being handled is committed, and then Pause returns. When the
+// context ends before that, the error says what goes on; the consumer is paused nevertheless, and another Pause waits for it again.
+func (s *Set) Pause(ctx context.Context, name string) error {
+	if err := s.setPaused(ctx, name, true); err != nil {
+		return err
+	}
+	if err := s.again(ctx, name); err != nil {
+		return fmt.Errorf("pausing: %w", err)
+	}
+	return nil
+}
 
 // Resume lets a consumer that was paused go on.
-func (s *Set) Resume(ctx context.Context, name string) error { return s.setPaused(ctx, name, false) }
+func (s *Set) Resume(ctx context.Context, name string) error {
+	if err := s.setPaused(ctx, name, false); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.all[name]; c != nil {
+		c.asked++ // it looks again, also if it has just found that it is paused
+		c.changedLocked()
+	}
+	return nil
+}
 
 func (s *Set) setPaused(ctx context.Context, name string, paused bool) error {
 	m, err := s.known(ctx, name)
 	if err != nil || m.Paused == paused {
 		return err
 	}
-	return s.stopAndDo(name, func() error {
-		m.Paused = paused
-		return s.keep(ctx, name, m)
-	})
+	m.Paused = paused
+	return s.keep(ctx, name, m)
 }
 
-// Reset moves a consumer to a place in its stream. Its state stays.
+// Reset moves a consumer to a place in its stream. Its state stays. It waits for what is being handled; when the context ends before that, nothing is changed.
 func (s *Set) Reset(ctx context.Context, name string, from stream.From) error {
 	m, err := s.known(ctx, name)
 	if err != nil {
@@ -99,7 +117,7 @@ func (s *Set) Reset(ctx context.Context, name string, from stream.From) error {
 	if err != nil {
 		return err
 	}
-	return s.stopAndDo(name, func() error {
+	return s.held(ctx, name, func() error {
 		for n := range st.Config().Partitions {
 			p := store.Partition{Stream: m.Stream, Number: n}
 			at, err := s.opts.Log.Locate(ctx, p, from)
@@ -116,17 +134,20 @@ func (s *Set) Reset(ctx context.Context, name string, from stream.From) error {
 	})
 }
 
-// Remove forgets a consumer: its place, its state, and its handler until the process starts again.
+// Remove forgets a consumer: its place, its state, and its handler until the process starts again. It waits like Reset.
 func (s *Set) Remove(ctx context.Context, name string) error {
 	if _, err := s.known(ctx, name); err != nil {
 		return err
 	}
-	return s.stopAndDo(name, func() error {
+	return s.held(ctx, name, func() error {
 		s.mu.Lock()
-		handled := s.all[name] != nil
+		c := s.all[name]
 		delete(s.all, name)
+		if c != nil && c.stop != nil {
+			c.stop()
+		}
 		s.mu.Unlock()
-		if handled {
+		if c != nil {
 			s.opts.Logger.Warn("a consumer was removed whose handler was running: it begins anew, without state, when the process starts again", "consumer", name)
 		}
 		cursors, err := s.store().Cursors(ctx, name)

@@ -72,15 +72,17 @@ type Consumer struct {
 	pool       *pool
 
 	// Guarded by the lock of the set.
-	stop   context.CancelFunc // while it runs
-	over   chan struct{}      // closed when it no longer does
-	paused bool
-	err    error // why it does not run
+	stop      context.CancelFunc // for good
+	holds     int                // changes under way, during which it does not run
+	asked     uint64             // how often it was to begin anew
+	begun     uint64             // what asked was when it began last
+	active    bool               // it runs, or finds out that it is paused
+	interrupt context.CancelFunc // while it is active
+	changed   chan struct{}      // closed when one of these has changed
+	err       error              // why it does not run
 
 	mu    sync.Mutex
 	parts []*partition // while it runs
-	// interrupt has it begin anew.
-	interrupt context.CancelFunc
 }
 
 type counters struct {
@@ -110,17 +112,8 @@ func (s *Set) streamRemoved(name string) {
 	defer s.mu.Unlock()
 	for _, c := range s.all {
 		if c.config.Stream == name {
-			c.begin()
+			c.againLocked()
 		}
-	}
-}
-
-// begin has a consumer that runs begin anew from what is stored.
-func (c *Consumer) begin() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.interrupt != nil {
-		c.interrupt()
 	}
 }
 
@@ -152,7 +145,7 @@ func (s *Set) add(c *Consumer) (err error) {
 	}
 	limits := s.store().Limits()
 	c.stepLimits = store.Limits{Bytes: limits.Bytes / 3, Operations: limits.Operations / 3}
-	c.set, c.log = s, s.opts.Logger.With("consumer", name)
+	c.set, c.changed, c.log = s, make(chan struct{}), s.opts.Logger.With("consumer", name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.all[name] != nil {
@@ -202,10 +195,8 @@ func (s *Set) Run(ctx context.Context) error {
 // startLocked begins to run a consumer, under the lock of the set.
 func (s *Set) startLocked(c *Consumer) {
 	ctx, stop := context.WithCancel(s.ctx)
-	over := make(chan struct{})
-	c.stop, c.over, c.hard = stop, over, s.hard
+	c.stop, c.hard = stop, s.hard
 	s.scope.Go(context.WithoutCancel(s.ctx), "consumer "+c.config.Name, func(context.Context) error {
-		defer close(over)
 		defer stop()
 		return c.supervise(ctx)
 	})
@@ -214,26 +205,26 @@ func (s *Set) startLocked(c *Consumer) {
 // supervise runs the consumer again and again until the context ends. It returns what had to be given up then.
 func (c *Consumer) supervise(ctx context.Context) error {
 	again := task.Backoff{Initial: time.Second, Max: 30 * time.Second, Attempts: -1}
-	for n := 1; ctx.Err() == nil; n++ {
-		err := c.run(ctx)
+	paused := false
+	for n := 1; ; n++ {
+		run := c.activate(ctx, paused)
+		if run == nil {
+			return nil
+		}
+		var err error
+		paused, err = c.run(run)
+		c.deactivate(run, &err)
 		if ctx.Err() != nil && (err == nil || c.hard.Err() != nil) {
 			return err
 		}
-		c.set.mu.Lock()
-		c.err = err
-		c.set.mu.Unlock()
-		switch {
-		case err == nil && c.isPaused():
-			<-ctx.Done()
-			return nil
-		case err == nil:
-			continue // its stream was removed
+		if err == nil {
+			n = 0
+			continue // it is paused, or to begin anew
 		}
 		wait := again.Delay(n)
 		c.log.Error("a consumer stopped; it starts again from its last commit", "error", err, "after", wait)
 		c.set.pause(ctx, wait)
 	}
-	return nil
 }
 
 // pause waits for a while, or for the end of the context.
@@ -246,26 +237,21 @@ func (s *Set) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// run runs the consumer until the context ends, or it fails, or is paused.
-func (c *Consumer) run(ctx context.Context) error {
+// run runs the consumer until it is to begin anew, or its context ends, or it fails, or is found to be paused.
+func (c *Consumer) run(ctx context.Context) (paused bool, err error) {
 	meta, err := c.set.enter(ctx, c)
 	if err != nil || meta.Paused {
-		c.set.mu.Lock()
-		c.paused = meta.Paused
-		c.set.mu.Unlock()
-		return err
+		return meta.Paused, err
 	}
 	if c.stream, err = c.set.opts.Log.Get(c.config.Stream); err != nil {
-		return err
+		return false, err
 	}
 	c.pool = &pool{consumer: c}
 	parts := c.partitions()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	c.mu.Lock()
-	c.parts, c.interrupt = parts, stop
-	c.mu.Unlock()
-	defer c.clear()
+	c.setParts(parts)
+	defer c.setParts(nil)
 	scope := task.Scope{Policy: task.KeepGoing}
 	for _, p := range parts {
 		scope.Go(context.WithoutCancel(ctx), fmt.Sprintf("consumer %s, %s/%d", c.config.Name, p.at.Stream, p.at.Number), func(context.Context) error {
@@ -275,19 +261,13 @@ func (c *Consumer) run(ctx context.Context) error {
 	}
 	err = scope.Wait()
 	c.pool.working.Wait()
-	return err
+	return false, err
 }
 
-func (c *Consumer) clear() {
+func (c *Consumer) setParts(parts []*partition) {
 	c.mu.Lock()
-	c.parts, c.interrupt = nil, nil
+	c.parts = parts
 	c.mu.Unlock()
-}
-
-func (c *Consumer) isPaused() bool {
-	c.set.mu.Lock()
-	defer c.set.mu.Unlock()
-	return c.paused
 }
 
 // partitions returns what the consumer reads: those of its stream, and what is redriven to it.
@@ -323,27 +303,6 @@ func (c *Consumer) from(p *partition) stream.From {
 
 // keyOf is what the order is kept by.
 func (c *Consumer) keyOf(e *event.Event) string { return c.stream.Key(e) }
-
-// stopAndDo stops a consumer if it runs, does something, and starts it again if it ran.
-func (s *Set) stopAndDo(name string, do func() error) error {
-	s.mu.Lock()
-	c := s.all[name]
-	if c == nil || c.stop == nil {
-		s.mu.Unlock()
-		return do()
-	}
-	stop, over := c.stop, c.over
-	s.mu.Unlock()
-	stop()
-	<-over
-	err := do()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.running && s.all[name] == c && c.over == over {
-		s.startLocked(c)
-	}
-	return err
-}
 
 // names returns the consumers of this process.
 func (s *Set) names() []string {
