@@ -11,6 +11,7 @@ import (
 
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/stream"
+	"github.com/spate-io/spate/task"
 )
 
 // Options configures a [Bus]. The zero value is good.
@@ -159,15 +160,22 @@ func (f *fanOut) newMessage() *Message {
 
 // deliver keeps a subscriber that panics from ending its publisher, and from panicking twice.
 func (b *Bus) deliver(s *Subscription, m *Message) (accepted bool) {
+	returned := false
 	defer func() {
-		if reason := recover(); reason != nil {
+		reason := recover()
+		if !returned && reason == nil {
+			reason = task.ErrGoexit // it ends the publisher too
+		}
+		if reason != nil {
 			accepted = false
 			b.panics.Add(1)
 			b.log.Error("a subscriber panicked and lost its subscription", "pattern", s.pattern, "panic", reason, "stack", string(debug.Stack()))
 			s.end()
 		}
 	}()
-	return s.subscriber.Deliver(m)
+	accepted = s.subscriber.Deliver(m)
+	returned = true
+	return accepted
 }
 
 // Stats are counters since the bus was made, and the sizes of now.

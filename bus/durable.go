@@ -190,7 +190,7 @@ func (d *delivery) push(s stored) {
 	d.queue = append(d.queue, s)
 	if !d.active {
 		d.active = true
-		go d.run()
+		d.start(nil)
 	}
 }
 
@@ -209,10 +209,28 @@ func (d *delivery) wait() {
 	}
 }
 
-// run delivers until the queue is empty.
-func (d *delivery) run() {
-	var todo, empty []stored
+func (d *delivery) start(todo []stored) { go d.run(todo) }
+
+// run delivers what is left of what another has taken, and then until the queue is empty. A subscriber that calls runtime.Goexit ends this
+// goroutine; another goes on behind what it was delivered.
+func (d *delivery) run(todo []stored) {
+	var empty []stored
+	done := 0
+	defer func() {
+		if len(todo) > 0 {
+			d.start(todo[done:])
+		}
+	}()
 	for {
+		for done = 0; done < len(todo); {
+			done++
+			d.deliver(&todo[done-1])
+		}
+		clear(todo)
+		empty = todo[:0]
+		if cap(todo) > maxKeptQueue {
+			empty = nil
+		}
 		d.mu.Lock()
 		todo, d.queue = d.queue, empty
 		d.active = len(todo) > 0
@@ -224,14 +242,6 @@ func (d *delivery) run() {
 		if len(todo) == 0 {
 			return
 		}
-		for i := range todo {
-			d.deliver(&todo[i])
-		}
-		clear(todo)
-		empty = todo[:0]
-		if cap(todo) > maxKeptQueue {
-			empty = nil
-		}
 	}
 }
 
@@ -240,16 +250,17 @@ const maxKeptQueue = 4096
 
 func (d *delivery) deliver(s *stored) {
 	r := Receipt{}
+	if s.done != nil {
+		defer func() {
+			if s.err == nil && s.batch != nil {
+				r.Stored = s.batch.Appends
+			}
+			s.done(r, s.err)
+		}()
+	}
 	if s.err == nil {
 		r.Receivers = d.bus.deliverAll(s.fresh())
 	}
-	if s.done == nil {
-		return
-	}
-	if s.err == nil && s.batch != nil {
-		r.Stored = s.batch.Appends
-	}
-	s.done(r, s.err)
 }
 
 // fresh returns the events without those that every stream already had.

@@ -168,13 +168,18 @@ func Respond[Req, Resp any](h Host, e *Endpoint[Req, Resp], fn func(context.Cont
 	return n.refuse("responder", name, err)
 }
 
-// respond handles one request and publishes the reply.
-func (n *Node) respond(ctx context.Context, d *Delivery, inner Handler) error {
+// respond handles one request and publishes the reply, also when the handler calls runtime.Goexit.
+func (n *Node) respond(ctx context.Context, d *Delivery, inner Handler) (result error) {
 	if by, err := strconv.ParseInt(d.Event.Header(headerReplyBy), 10, 64); err == nil && n.opts.Clock().UnixMilli() > by {
 		return nil
 	}
 	current := &handling{delivery: d, live: true}
-	err := task.Try(func() error { return inner(withHandling(ctx, current), d) })
+	task.Finally(func() error { return inner(withHandling(ctx, current), d) }, func(err error) { result = n.reply(ctx, d, current, err) })
+	return result
+}
+
+// reply publishes what became of a request.
+func (n *Node) reply(ctx context.Context, d *Delivery, current *handling, err error) error {
 	to := d.Event.Header(headerReplyTo)
 	if !isReply(to) { // a requester must not have the node publish where it may not itself
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync"
 	"sync/atomic"
 
 	"github.com/spate-io/spate/event"
@@ -109,6 +110,7 @@ type liveHandler struct {
 	workers int
 	handler Handler
 	queue   *Queue
+	working sync.WaitGroup
 	handled atomic.Uint64 // of those taken from the queue
 }
 
@@ -135,8 +137,28 @@ func (n *Node) addLive(l *liveHandler, filter event.Filter, o QueueOptions) (err
 	return err
 }
 
-// run is a worker: it handles events until the queue is closed and empty, or the context ends.
+// run runs the workers until the queue is closed and empty, or the context ends.
 func (l *liveHandler) run(ctx context.Context) {
+	for range l.workers {
+		l.working.Go(func() { l.work(ctx) })
+	}
+	l.working.Wait()
+}
+
+// work is a worker. When its handler calls runtime.Goexit, another takes its place.
+func (l *liveHandler) work(ctx context.Context) {
+	returned := false
+	defer func() {
+		if !returned {
+			l.working.Go(func() { l.work(ctx) })
+		}
+	}()
+	l.handleAll(ctx)
+	returned = true
+}
+
+// handleAll handles events one after the other.
+func (l *liveHandler) handleAll(ctx context.Context) {
 	for ctx.Err() == nil {
 		e, err := l.queue.Next(ctx)
 		if err != nil {
@@ -146,9 +168,11 @@ func (l *liveHandler) run(ctx context.Context) {
 			return
 		}
 		d := &Delivery{Record: store.Record{Event: e}, Consumer: l.name, Attempt: 1}
-		if err := task.Try(func() error { return l.handler(ctx, d) }); err != nil && !errors.Is(err, Skip) {
-			l.node.opts.Logger.Warn("an event could not be handled", "kind", l.kind, "name", l.name, "subject", e.Subject, "id", e.ID, "error", err)
-		}
-		l.handled.Add(1)
+		task.Finally(func() error { return l.handler(ctx, d) }, func(err error) {
+			if failed(err) {
+				l.node.opts.Logger.Warn("an event could not be handled", "kind", l.kind, "name", l.name, "subject", e.Subject, "id", e.ID, "error", err)
+			}
+			l.handled.Add(1)
+		})
 	}
 }

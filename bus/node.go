@@ -228,10 +228,8 @@ func (n *Node) add(l *liveHandler) error {
 
 func (n *Node) startLocked(l *liveHandler) {
 	hard := n.hard
-	for range l.workers {
-		n.scope.Go(context.WithoutCancel(n.ctx), l.kind+" "+l.name, func(context.Context) error {
-			l.run(hard)
-			return nil
-		})
-	}
+	n.scope.Go(context.WithoutCancel(n.ctx), l.kind+" "+l.name, func(context.Context) error {
+		l.run(hard)
+		return nil
+	})
 }

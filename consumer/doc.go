@@ -17,7 +17,7 @@
 //	Skip                the event is done with; nothing else of the step is kept
 //	RetryAfter(d)       again after d, without end
 //	Dead(err)           a dead letter, now
-//	any other, a panic  again, with growing pauses, and after [Config].Retry.Attempts a dead letter
+//	any other, a panic  again (a runtime.Goexit too, which testing.T.FailNow calls), with growing pauses, and after [Config].Retry.Attempts a dead letter
 //
 // While an event waits for its next attempt, later events of its key wait with it, and all others go on. How often it was tried is
 // not stored: it begins anew after a restart. When a [BatchHandler] has failed as often as that, its events are given to it one by

@@ -63,45 +63,57 @@ func (l *pool) wakeLocked() {
 // work is a worker.
 func (l *pool) work() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	for l.head < len(l.ready) {
 		c := l.ready[l.head]
 		l.ready[l.head] = nil
 		if l.head++; l.head == len(l.ready) {
 			l.ready, l.head = l.ready[:0], 0
 		}
-		l.free--
-		l.wakeLocked()
-		l.mu.Unlock()
-		again := c.run(l.consumer.hard)
-		l.mu.Lock()
-		l.free++
-		if again {
-			l.ready = append(l.ready, c)
-		}
+		l.turn(c)
 	}
 	l.free--
 	l.workers--
+	l.mu.Unlock()
 }
 
-// run handles what the chain has, for its turn. It returns whether there is more to do at once.
-func (c *chain) run(ctx context.Context) (again bool) {
-	p := c.part
-	defer signal(p.wake)
+// turn runs a chain, with the lock released. A handler that calls runtime.Goexit ends the worker: another takes its place.
+func (l *pool) turn(c *chain) {
+	l.free--
+	l.wakeLocked()
+	l.mu.Unlock()
+	returned, more := false, false
+	defer func() {
+		l.mu.Lock()
+		l.free++
+		if more {
+			l.ready = append(l.ready, c)
+		}
+		if !returned {
+			l.working.Go(l.work)
+			l.mu.Unlock()
+		}
+	}()
+	c.run(l.consumer.hard, &more)
+	returned = true
+}
+
+// run handles what the chain has, for its turn. It sets whether there is more to do at once, which is not a result since a handler may never return.
+func (c *chain) run(ctx context.Context, more *bool) {
+	defer signal(c.part.wake)
 	for range chainTurn {
+		*more = false
 		batch := c.next()
 		if batch == nil {
-			return false
+			return
 		}
-		err := c.call(ctx, batch)
-		if more := c.settle(ctx, batch, err); !more {
-			return false
+		c.call(ctx, batch, more)
+		if !*more {
+			return
 		}
 	}
-	return true
 }
 
-// next returns what is to be handled now, or nil when the worker is to let go of the chain.
+// next returns what is to be handled now, or nil when there is no more, and the worker is to let go of the chain.
 func (c *chain) next() []*item {
 	p := c.part
 	p.mu.Lock()
@@ -132,10 +144,11 @@ func (c *chain) next() []*item {
 	return batch
 }
 
-// call calls the handler.
-func (c *chain) call(ctx context.Context, batch []*item) error {
+// call calls the handler, and does what its error says, also if it never returns.
+func (c *chain) call(outer context.Context, batch []*item, more *bool) {
 	consumer := c.part.consumer
 	last := batch[len(batch)-1]
+	ctx := outer
 	if t := consumer.config.Timeout; t > 0 {
 		limited, cancel := context.WithTimeout(ctx, t)
 		defer cancel()
@@ -143,7 +156,7 @@ func (c *chain) call(ctx context.Context, batch []*item) error {
 	} else {
 		ctx = last.context(ctx)
 	}
-	err := task.Try(func() error {
+	task.Finally(func() error {
 		if consumer.batch == nil {
 			return consumer.single(ctx, &last.d)
 		}
@@ -152,14 +165,15 @@ func (c *chain) call(ctx context.Context, batch []*item) error {
 			all[i] = &it.d
 		}
 		return consumer.batch(ctx, all)
-	})
-	for _, it := range batch {
-		it.over = true
-		if err == nil {
-			err = it.err // the handler went on nevertheless
+	}, func(err error) {
+		for _, it := range batch {
+			it.over = true
+			if err == nil {
+				err = it.err // the handler went on nevertheless
+			}
 		}
-	}
-	return err
+		*more = c.settle(outer, batch, err)
+	})
 }
 
 // settle does what the error says, and returns whether the chain may go on at once.

@@ -134,17 +134,16 @@ func (c *Conn) endSessionLocked() {
 	why := c.whyLocked()
 	sess := c.sess
 	c.mu.Unlock()
+	defer func() { // also after a runtime.Goexit: the lock is released again further out
+		if c.in != nil {
+			c.eng.giveBack(c.in)
+			c.in = nil
+		}
+		c.mu.Lock()
+	}()
 	if sess != nil {
-		func() {
-			defer c.recoverPanic("closing the session")
-			sess.Close(c, why)
-		}()
+		c.contain("closing the session", func() { sess.Close(c, why) })
 	}
-	if c.in != nil {
-		c.eng.giveBack(c.in)
-		c.in = nil
-	}
-	c.mu.Lock()
 }
 
 // lingerLocked reads and throws away what the peer still sends. Closing the

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -219,3 +220,84 @@ func TestBusyUnixSocket(t *testing.T) {
 		t.Error("the socket of a living server was removed")
 	}
 }
+
+// A session that calls runtime.Goexit, as t.Fatal does, ends its connection and nothing else, wherever it does so: workers that end that way are
+// replaced, and the last reply before it arrives.
+func TestGoexit(t *testing.T) {
+	for _, where := range []string{"open", "serve", "drain", "close"} {
+		eachDriver(t, func(t *testing.T, driver string) {
+			p := &exiting{where: where}
+			s := serve(t, driver, "tcp", p, engine.Limits{})
+			const clients = 100
+			var all []*client
+			for range clients {
+				c := s.dial()
+				c.send("hello\n")
+				all = append(all, c)
+			}
+			if where == "drain" {
+				waitFor(t, "all to be served", func() bool { return s.Stats().BytesIn == 6*clients })
+				if err := s.shutdown(10 * time.Second); err != nil {
+					t.Error(err)
+				}
+			} else if where == "close" {
+				for _, c := range all {
+					_ = c.Close()
+				}
+			} else {
+				for _, c := range all {
+					if got, want := c.rest(), map[string]string{"serve": "hello\n"}[where]; got != want {
+						t.Errorf("%s: %q arrived, want %q", where, got, want)
+					}
+				}
+			}
+			waitFor(t, where+": the connections to end", func() bool { return s.Stats().Connections == 0 })
+			if n := s.Stats().Panics; n != clients {
+				t.Errorf("%s: %d were counted as panics, of %d", where, n, clients)
+			}
+			s.logged("a handler panicked", "runtime.Goexit")
+			if where == "drain" {
+				return
+			}
+			p.off.Store(true)
+			c := s.dial()
+			if got := c.ask("after"); got != "after" {
+				t.Errorf("%s: got %q", where, got)
+			}
+			if n := s.Stats().Workers; n > 8 && driver == engine.Epoll {
+				t.Errorf("%s: %d workers are left", where, n)
+			}
+		})
+	}
+}
+
+// exiting echoes, and calls runtime.Goexit.
+type exiting struct {
+	where string
+	off   atomic.Bool
+}
+
+func (p *exiting) at(where string) {
+	if where == p.where && !p.off.Load() {
+		runtime.Goexit()
+	}
+}
+
+func (*exiting) Name() string { return "exiting" }
+
+func (p *exiting) Open(*engine.Conn) engine.Session {
+	p.at("open")
+	return p
+}
+
+func (p *exiting) Serve(c *engine.Conn, in []byte) (int, error) {
+	if _, err := c.Write(in); err != nil {
+		return 0, err
+	}
+	p.at("serve")
+	return len(in), nil
+}
+
+func (p *exiting) Drain(*engine.Conn) { p.at("drain") }
+
+func (p *exiting) Close(*engine.Conn, error) { p.at("close") }

@@ -60,12 +60,12 @@ func addrPort(a net.Addr) netip.AddrPort {
 }
 
 // wake starts the goroutine of a connection, which stays its owner until it
-// is closed: this happens once.
+// is closed.
 func (d *netDriver) wake(c *Conn) {
 	d.running.Go(func() { d.own(c) })
 }
 
-// own runs the connection's turns until it is closed.
+// own runs the connection's turns until it is closed. A session that calls runtime.Goexit ends the goroutine: another goes on to close the connection.
 func (d *netDriver) own(c *Conn) {
 	d.count.Add(1)
 	defer d.count.Add(-1)
@@ -77,6 +77,12 @@ func (d *netDriver) own(c *Conn) {
 		scratch = new([scratchSize]byte)
 	}
 	defer d.scratch.Put(scratch)
+	returned := false
+	defer func() {
+		if !returned {
+			d.wake(c)
+		}
+	}()
 	for {
 		s.rearm()
 		events := c.take()
@@ -85,6 +91,7 @@ func (d *netDriver) own(c *Conn) {
 			s.wait()
 		}
 		if s.closed.Load() {
+			returned = true
 			return
 		}
 	}

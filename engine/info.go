@@ -48,8 +48,7 @@ func (c *Conn) Info() (i Info) {
 	sess := c.sess
 	c.mu.Unlock()
 	if d, ok := sess.(Describer); ok {
-		defer c.recoverPanic("describing the session")
-		i.User, i.Detail = d.Describe()
+		c.contain("describing the session", func() { i.User, i.Detail = d.Describe() })
 	}
 	return i
 }

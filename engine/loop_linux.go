@@ -194,7 +194,7 @@ func (l *loop) runLocked(scratch *[scratchSize]byte) bool {
 	if flush {
 		c.flushJob()
 	} else {
-		again = c.runTurn(scratch[:])
+		again = l.turn(c, scratch)
 	}
 	l.mu.Lock()
 	l.free++
@@ -202,6 +202,22 @@ func (l *loop) runLocked(scratch *[scratchSize]byte) bool {
 		l.turns.push(c)
 	}
 	return true
+}
+
+// turn runs a turn of c. A session that calls runtime.Goexit ends the worker: another takes its place, and goes on to close the connection.
+func (l *loop) turn(c *epollConn, scratch *[scratchSize]byte) (again bool) {
+	returned := false
+	defer func() {
+		if !returned {
+			l.mu.Lock() // which work releases
+			l.turns.push(c)
+			l.wakeLocked()
+			l.total--
+		}
+	}()
+	again = c.runTurn(scratch[:])
+	returned = true
+	return again
 }
 
 // pollLocked takes what events there are from the kernel and queues their

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+
+	"github.com/spate-io/spate/task"
 )
 
 // A connection has at most one owner: the goroutine that runs its turns. The
@@ -45,7 +47,7 @@ func (c *Conn) release() bool {
 // more to do at once.
 func (c *Conn) turn(events uint32, scratch []byte) (again bool) {
 	if events&eventOpen != 0 {
-		c.open()
+		c.contain("opening the session", c.open)
 	}
 	if !c.Closing() {
 		var paused bool
@@ -53,7 +55,7 @@ func (c *Conn) turn(events uint32, scratch []byte) (again bool) {
 		// A connection that is not read for now may have received requests: it
 		// drains when it is resumed.
 		if events&eventDrain != 0 && !c.Closing() && !again && !paused {
-			c.drain()
+			c.contain("draining the session", c.drain)
 		}
 	}
 	if c.Closing() {
@@ -67,7 +69,6 @@ func (c *Conn) turn(events uint32, scratch []byte) (again bool) {
 
 // open makes the session, after the handshake where there is one.
 func (c *Conn) open() {
-	defer c.recoverPanic("opening the session")
 	if err := c.handshake(); err != nil {
 		why := ReasonHandshake
 		if c.eng.stopping.Load() {
@@ -171,17 +172,24 @@ func (c *Conn) serve(data []byte) bool {
 	return !c.Closing()
 }
 
-// call runs the session's Serve; a panic becomes the end of this connection.
+// call runs the session's Serve; a panic becomes the end of this connection, and so does a runtime.Goexit, after which nobody returns.
 func (c *Conn) call(data []byte) (used int, err error) {
+	returned := false
 	defer func() {
-		if p := recover(); p != nil {
-			err = c.panicked("serving a request", p)
+		if returned {
+			return
+		}
+		p := recover()
+		err = c.panicked("serving a request", p)
+		if p == nil {
+			c.close(ReasonPanic, err)
 		}
 	}()
 	used, err = c.sess.Serve(c, data)
 	if used < 0 || used > len(data) {
 		panic(fmt.Sprintf("%s: Serve was given %d bytes and took %d", c.lst.proto.Name(), len(data), used))
 	}
+	returned = true
 	return used, err
 }
 
@@ -242,21 +250,29 @@ func (c *Conn) peerEnded(err error) {
 // drain ends the connection between two requests because the engine shuts
 // down. A request of which only a part has arrived is not waited for.
 func (c *Conn) drain() {
-	defer c.recoverPanic("draining the session")
 	if d, ok := c.sess.(Drainer); ok {
 		d.Drain(c)
 	}
 	c.close(ReasonShutdown, nil)
 }
 
-// recoverPanic turns a panic of the session into the end of its connection.
-func (c *Conn) recoverPanic(doing string) {
-	if p := recover(); p != nil {
-		c.close(ReasonPanic, c.panicked(doing, p))
-	}
+// contain runs a part of the session. A panic becomes the end of the connection, and so does a runtime.Goexit, which ends the goroutine too.
+func (c *Conn) contain(doing string, part func()) {
+	returned := false
+	defer func() {
+		if !returned {
+			c.close(ReasonPanic, c.panicked(doing, recover()))
+		}
+	}()
+	part()
+	returned = true
 }
 
+// panicked tells of a panic, or if there was none, of a runtime.Goexit.
 func (c *Conn) panicked(doing string, p any) error {
+	if p == nil {
+		p = task.ErrGoexit
+	}
 	c.eng.stats.panics.Add(1)
 	c.Logger().Error("a handler panicked; its connection is closed",
 		"doing", doing, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))

@@ -308,3 +308,35 @@ func TestMisuseOfTasksPanics(t *testing.T) {
 	mustPanic(t, "Wait has returned", func() { s.Go(t.Context(), "late", func(context.Context) error { return nil }) })
 	mustPanic(t, "Wait has returned", func() { _ = s.Run(t.Context(), "late", func(context.Context) error { return nil }) })
 }
+
+// Finally tells of whatever ends a function: also of a runtime.Goexit, which goes on after that.
+func TestFinally(t *testing.T) {
+	failed := errors.New("failed")
+	for name, tt := range map[string]struct {
+		fn       func() error
+		is       error
+		panicked bool
+		returns  bool
+	}{
+		"nil":    {func() error { return nil }, nil, false, true},
+		"error":  {func() error { return failed }, failed, false, true},
+		"panic":  {func() error { panic(failed) }, failed, true, true},
+		"goexit": {func() error { runtime.Goexit(); return nil }, task.ErrGoexit, true, false},
+	} {
+		var told []error
+		returned := false
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			task.Finally(tt.fn, func(err error) { told = append(told, err) })
+			returned = true
+		})
+		wg.Wait()
+		var p *task.PanicError
+		if len(told) != 1 || !errors.Is(told[0], tt.is) || errors.As(told[0], &p) != tt.panicked || returned != tt.returns {
+			t.Errorf("%s: told %v, returned %t", name, told, returned)
+		}
+		if p != nil && !strings.Contains(string(p.Stack), "task_test.go") {
+			t.Errorf("%s: the stack is %s", name, p.Stack)
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/task"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
@@ -30,7 +31,14 @@ func (d *Door) guard(next http.Handler) http.Handler {
 		c := connOf(r)
 		c.begin()
 		answer := &recorder{ResponseWriter: w}
-		defer func() { d.finish(recover(), answer, r, c, start) }()
+		returned := false
+		defer func() {
+			p := recover()
+			if p == nil && !returned {
+				p = task.ErrGoexit
+			}
+			d.finish(p, answer, r, c, start)
+		}()
 		for name, value := range security {
 			w.Header()[name] = value
 		}
@@ -38,9 +46,11 @@ func (d *Door) guard(next http.Handler) http.Handler {
 			c.note(engine.ReasonProtocol, errors.New("HTTP/2 was not agreed on"))
 			w.Header().Set("Connection", "close")
 			http.Error(answer, "this server speaks HTTP/1.1", http.StatusHTTPVersionNotSupported)
+			returned = true
 			return
 		}
 		if d.refuse(answer, r, c) {
+			returned = true
 			return
 		}
 		if !isAPI(r.URL.Path) { // whose handlers have limits of their own
@@ -50,6 +60,7 @@ func (d *Door) guard(next http.Handler) http.Handler {
 		ctx, answer.span = d.opts.Tracer.Start(ctx, "HTTP "+r.Method, trace.WithSpanKind(trace.SpanKindServer))
 		r = r.WithContext(ctx)
 		next.ServeHTTP(answer, r)
+		returned = true
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -168,23 +169,26 @@ func TestBlockingCommand(t *testing.T) {
 	})
 }
 
-// TestPromiseIsolation: a panic ends one connection, after the replies to the requests before it.
+// TestPromiseIsolation: a panic ends one connection, after the replies to the requests before it. So does a runtime.Goexit.
 func TestPromiseIsolation(t *testing.T) {
-	eachDriver(t, func(t *testing.T, driver string) {
-		s := serve(t, driver, resp.Options{Commands: []resp.Command{
-			command("BOOM", 1, func(_ context.Context, r *resp.Request) error {
-				r.Array(3)
-				panic("boom")
-			}),
-		}}, engine.Limits{})
-		c := s.dial()
-		c.send(request("PING", "a") + request("BOOM") + request("PING", "b"))
-		if got := c.rest(); got != "$1\r\na\r\n" {
-			t.Errorf("%q before the end", got)
-		}
-		s.closedFor(engine.ReasonPanic)
-		s.alive()
-	})
+	for _, boom := range []func(){func() { panic("boom") }, runtime.Goexit} {
+		eachDriver(t, func(t *testing.T, driver string) {
+			s := serve(t, driver, resp.Options{Commands: []resp.Command{
+				command("BOOM", 1, func(_ context.Context, r *resp.Request) error {
+					r.Array(3)
+					boom()
+					return nil
+				}),
+			}}, engine.Limits{})
+			c := s.dial()
+			c.send(request("PING", "a") + request("BOOM") + request("PING", "b"))
+			if got := c.rest(); got != "$1\r\na\r\n" {
+				t.Errorf("%q before the end", got)
+			}
+			s.closedFor(engine.ReasonPanic)
+			s.alive()
+		})
+	}
 }
 
 func TestPipelineIsOneWrite(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/task"
 )
 
 // A parking is a connection whose client waits in XREAD or XREADGROUP. Serve has returned, so that the engine goes on reading, and
@@ -39,17 +40,24 @@ func (s *session) park(c *engine.Conn, p *parking, rest []byte) {
 	s.set(stateHeld, true)
 	h.running.Go(func() {
 		defer cancel()
-		defer s.caught(c)
+		returned := false
+		defer func() {
+			if !returned {
+				s.caught(c, recover())
+			}
+		}()
 		s.unpark(ctx, c, h, p)
+		returned = true
 	})
 }
 
-// caught ends the connection of a command that panicked.
-func (s *session) caught(c *engine.Conn) {
-	if p := recover(); p != nil {
-		c.Logger().Error("a handler panicked; its connection is closed", "doing", "serving requests that had to wait", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		c.Close(engine.ReasonPanic, fmt.Errorf("panic while serving requests that had to wait: %v", p))
+// caught ends the connection of a command that panicked, or called runtime.Goexit.
+func (s *session) caught(c *engine.Conn, p any) {
+	if p == nil {
+		p = task.ErrGoexit
 	}
+	c.Logger().Error("a handler panicked; its connection is closed", "doing", "serving requests that had to wait", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	c.Close(engine.ReasonPanic, fmt.Errorf("panic while serving requests that had to wait: %v", p))
 }
 
 // unpark waits, replies, and serves what was held, until there is nothing left to do.
