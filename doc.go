@@ -42,6 +42,6 @@
 //
 // # Not promised
 //
-// Delivery of live events is at most once, see package bus. Nothing is kept
-// across a restart.
+// Delivery of live events is at most once, see package bus. What no stream
+// captures is kept nowhere; without Options.Data and Options.Store nothing is.
 package spate

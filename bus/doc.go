@@ -7,7 +7,8 @@
 // # Topics
 //
 // A [Topic] is a filter, a type and a codec. Where the filter has no wildcard, it is the subject of what is published; a single '+' is
-// filled with the key ([Key]); anything else is for [Subject] to say. In a handler, a topic with a single '+' and neither Key nor Subject takes the
+// filled with the key ([Key]), which the event does not carry a second time: who publishes on the subject in any other way, with redis-cli or curl, is in the
+// same order. Anything else is for [Subject] to say, and a key beside it is one that only typed publishers and the header Spate-Key give. In a handler, a topic with a single '+' and neither Key nor Subject takes the
 // key of the event that is handled: that of the event; or if it has none, as events of other doors, what Key of its topic says of it, or
 // what stands at the single '+' of its topic. So a topic "alerts/+" without options gets the alerts of a device under its name.
 //

@@ -90,8 +90,8 @@ func TestStateInABatch(t *testing.T) {
 			t.Errorf("the key of a batch: %v", err)
 		}
 		for i, o := range all {
-			if d, _ := bus.Current(bus.At(ctx, i)); d.Event.Key != o.Customer {
-				t.Errorf("event %d is of %q, not %q", i, d.Event.Key, o.Customer)
+			if d, _ := bus.Current(bus.At(ctx, i)); d.Event.Subject != "orders/"+o.Customer {
+				t.Errorf("event %d is on %q, and of %q", i, d.Event.Subject, o.Customer)
 			}
 			if e, err := alerts.Event(bus.At(ctx, i), alert{}); err != nil || e.Subject != "alerts/"+o.Customer {
 				t.Errorf("event %d warns on %v: %v", i, e, err)

@@ -32,7 +32,10 @@ type settings[T any] struct {
 // Option is an option of [NewTopic], [NewState] or [NewEndpoint]. In what order they are given does not matter; giving one twice is an error.
 type Option[T any] func(*settings[T])
 
-// Key says which key an event has: the unit of order. It also fills the '+' of a topic that has one '+' and no other wildcard.
+// Key says by which key the order is kept. In a topic that has one '+' and no other wildcard, and no option [Subject], it fills the '+', and the
+// event has no key of its own: its subject says it, so that events of other doors, which know the subject only, are in the same order and have
+// the same [State]. Where one order is wanted for several such topics of a stream, say so with stream.Config.Key, such as "level:2". In any other topic
+// it is the key of the event.
 // Default: an event has no key, and a stream goes by its subject.
 func Key[T any](of func(T) string) Option[T] {
 	return func(s *settings[T]) {
@@ -110,20 +113,23 @@ var ErrSubject = errors.New("there is no subject for it")
 //   - what the option Subject says, which must be one that the filter selects;
 //   - the filter, if it has no wildcard;
 //   - the filter with the key in place of the '+', if that is its only wildcard. The key is what the option Key says; without that option, in a
-//     handler, it is the key of the event that is handled: see the package comment.
+//     handler, it is the key of the event that is handled: see the package comment. The event has no key beside it: see [Key].
 //
 // Anything else is [ErrSubject]. If the context has a trace, the event carries it.
 func (t *Topic[T]) Event(ctx context.Context, v T) (*event.Event, error) {
 	if t.err != nil {
 		return nil, t.err
 	}
-	e := &event.Event{}
+	e, key := &event.Event{}, ""
 	if t.key != nil {
-		e.Key = t.key(v)
+		key = t.key(v)
 	}
 	var err error
-	if e.Subject, err = t.subjectOf(ctx, v, e); err != nil {
+	if e.Subject, err = t.subjectOf(ctx, v, key); err != nil {
 		return nil, fmt.Errorf("publishing on the topic %q: %w: %w", t.filter, ErrSubject, err)
+	}
+	if !t.fills() {
+		e.Key = key
 	}
 	if e.Data, err = t.codec.Encode(v); err != nil {
 		return nil, fmt.Errorf("encoding a value for the topic %q: %w", t.filter, err)
@@ -132,7 +138,10 @@ func (t *Topic[T]) Event(ctx context.Context, v T) (*event.Event, error) {
 	return e, nil
 }
 
-func (t *Topic[T]) subjectOf(ctx context.Context, v T, e *event.Event) (string, error) {
+// fills tells whether the key stands in the subject, so that events need none of their own.
+func (t *Topic[T]) fills() bool { return t.oneHole && t.subject == nil }
+
+func (t *Topic[T]) subjectOf(ctx context.Context, v T, key string) (string, error) {
 	switch {
 	case t.subject != nil:
 		subject := t.subject(v)
@@ -145,15 +154,14 @@ func (t *Topic[T]) subjectOf(ctx context.Context, v T, e *event.Event) (string, 
 	case !t.oneHole:
 		return "", errors.New("it has several wildcards: say with the option Subject how they are filled")
 	case t.key == nil:
-		e.Key = inheritedKey(ctx)
-		if e.Key == "" {
+		if key = inheritedKey(ctx); key == "" {
 			return "", errors.New("say with the option Key or Subject how its wildcard is filled")
 		}
 	}
-	if !isLevel(e.Key) {
-		return "", fmt.Errorf("the key %.80q cannot take the place of the '+': it must be one level, without '/', '+' and '#'", e.Key)
+	if !isLevel(key) {
+		return "", fmt.Errorf("the key %.80q cannot take the place of the '+': it must be one level, without '/', '+' and '#'", key)
 	}
-	return t.before + e.Key + t.after, nil
+	return t.before + key + t.after, nil
 }
 
 // isLevel tells whether a key can be a level of a subject.

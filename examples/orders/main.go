@@ -4,6 +4,8 @@
 // somebody looks at. Orders come in from anybody:
 //
 //	redis-cli PUBLISH orders/new '{"id":"1","customer":"ada","euros":5}'
+//	redis-cli XRANGE parcels/ada - +
+//	spate dead ls
 package main
 
 import (
@@ -45,6 +47,7 @@ func main() {
 	defer stop()
 	app := newApp(spate.Options{Data: "orders-data"}, &bank{})
 	app.Listen("resp://127.0.0.1:6379") // Run reports what is wrong with it, and with the handlers
+	app.Listen("http://127.0.0.1:8080") // for the commands of spate
 	if err := app.Run(ctx); err != nil {
 		log.Fatal(err)
 	}

@@ -3,6 +3,8 @@
 //
 //	redis-cli PSUBSCRIBE 'alerts/+'
 //	redis-cli PUBLISH sensors/oven/temperature '{"Device":"oven","Celsius":91}'
+//	redis-cli XRANGE alerts/oven - +
+//	spate consumer info overheat
 package main
 
 import (
@@ -37,5 +39,6 @@ func main() {
 	app := spate.New(spate.Options{Data: "overheat-data", Streams: []stream.Config{kept}})
 	bus.Handle(app, readings, "overheat", overheat)
 	app.Listen("resp://127.0.0.1:6379")
+	app.Listen("http://127.0.0.1:8080")      // for curl, and for the commands of spate
 	log.Fatal(app.Run(context.Background())) // or why one of the lines before has failed
 }
