@@ -73,14 +73,14 @@ func (b *Bus) PublishLive(e *event.Event) (receivers int, err error) {
 	return f.run(e.Subject), nil
 }
 
-// offer is [Bus.PublishLive] that also tells how many subscriptions refused the event.
-func (b *Bus) offer(e *event.Event) (accepted, refused int, err error) {
+// offer is [Bus.PublishLive] that tells to how many responders the event was offered, and how many of them accepted it.
+func (b *Bus) offer(e *event.Event) (responders, accepted int, err error) {
 	if err := b.Prepare(e); err != nil {
 		return 0, 0, err
 	}
 	f := fanOut{bus: b, event: e}
 	f.run(e.Subject)
-	return int(f.accepted), int(f.refused), nil
+	return f.responders, f.responding, nil
 }
 
 // PublishBytes is [Bus.PublishLive] for a subject and a payload in buffers, which it borrows until it returns. With nobody
@@ -107,7 +107,8 @@ type fanOut struct {
 	data    []byte
 	message *Message // made for the first subscription that matches
 
-	accepted, refused uint64
+	accepted, refused      uint64
+	responders, responding int // those that answer requests, and those of them that accepted
 }
 
 // run is the way of every event: match, deliver, count.
@@ -139,7 +140,14 @@ func (f *fanOut) visit(s *Subscription) bool {
 		f.message = f.newMessage()
 	}
 	f.message.matched = s
-	if f.bus.deliver(s, f.message) {
+	accepted := f.bus.deliver(s, f.message)
+	if s.responds {
+		f.responders++
+		if accepted {
+			f.responding++
+		}
+	}
+	if accepted {
 		f.accepted++
 		return true
 	}

@@ -12,6 +12,7 @@ import (
 type Client struct {
 	bus        *Bus
 	subscriber Subscriber
+	responds   bool // its subscriptions answer requests
 
 	mu      sync.Mutex
 	closed  bool
@@ -30,7 +31,7 @@ func (c *Client) Subscribe(filter string) (added bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	s := &Subscription{client: c, subscriber: c.subscriber, pattern: filter, kind: KindFilter}
+	s := &Subscription{client: c, subscriber: c.subscriber, pattern: filter, kind: KindFilter, responds: c.responds}
 	if parsed.IsLiteral() {
 		s.kind = KindSubject
 	}

@@ -33,7 +33,7 @@ func (e *Endpoint[Req, Resp]) Topic() *Topic[Req] { return e.request }
 
 // Why a request has no reply.
 var (
-	// ErrNoResponder means that nobody is subscribed to the subject of the request.
+	// ErrNoResponder means that nobody responds on the subject of the request, see [Respond]. Other subscriptions do not count.
 	ErrNoResponder = errors.New("nobody responds")
 	// ErrTimeout means that no reply came in time. The request may have been handled nevertheless.
 	ErrTimeout = errors.New("no reply came in time")
@@ -59,6 +59,9 @@ func (e *RemoteError) Error() string {
 	return fmt.Sprintf("the responder says %s: %s", e.Code, e.Message)
 }
 
+// kindResponder is what the live handler of an endpoint is called.
+const kindResponder = "responder"
+
 // The headers of requests and replies.
 const (
 	headerReplyTo      = "reply-to"
@@ -69,7 +72,7 @@ const (
 
 // Request publishes a request, live, outside of any step and whether a stream captures it or not, and waits for the first reply: until the
 // deadline of the context, or for [DefaultRequestTimeout] if it has none. The error of a responder is a [RemoteError];
-// [ErrNoResponder] comes at once if nobody is subscribed; [ErrTimeout] also matches context.DeadlineExceeded.
+// [ErrNoResponder] comes at once if nobody responds there; [ErrTimeout] also matches context.DeadlineExceeded.
 func Request[Req, Resp any](ctx context.Context, h Host, e *Endpoint[Req, Resp], v Req) (resp Resp, err error) {
 	n, err := nodeOf(h)
 	if err != nil {
@@ -110,7 +113,7 @@ func (n *Node) request(ctx context.Context, e *event.Event) (*event.Event, error
 		by := n.opts.Clock().Add(left).UnixMilli()
 		e.Headers = append(e.Headers, event.Header{Name: headerReplyBy, Value: strconv.FormatInt(by, 10)})
 	}
-	accepted, refused, err := n.opts.Bus.offer(e)
+	responders, accepted, err := n.opts.Bus.offer(e)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +123,7 @@ func (n *Node) request(ctx context.Context, e *event.Event) (*event.Event, error
 	default:
 	}
 	switch {
-	case accepted == 0 && refused == 0:
+	case responders == 0:
 		return nil, ErrNoResponder
 	case accepted == 0:
 		return nil, &RemoteError{Code: CodeBusy, Message: "every responder has as many requests waiting as it takes"}
@@ -161,11 +164,11 @@ func Respond[Req, Resp any](h Host, e *Endpoint[Req, Resp], fn func(context.Cont
 			current.reply, err = e.reply.Encode(resp)
 			return err
 		})
-		l := &liveHandler{node: n, kind: "responder", name: name, workers: orDefault(o.Concurrency, DefaultResponders)}
+		l := &liveHandler{node: n, kind: kindResponder, name: name, workers: orDefault(o.Concurrency, DefaultResponders)}
 		l.handler = func(ctx context.Context, d *Delivery) error { return n.respond(ctx, d, inner) }
 		err = n.addLive(l, e.request.filter, o.Queue)
 	}
-	return n.refuse("responder", name, err)
+	return n.refuse(kindResponder, name, err)
 }
 
 // respond handles one request and publishes the reply, also when the handler calls runtime.Goexit.

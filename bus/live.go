@@ -128,7 +128,7 @@ func (l *liveHandler) busy() (queued, handling int) {
 // addLive subscribes a live handler and enters it in the node.
 func (n *Node) addLive(l *liveHandler, filter event.Filter, o QueueOptions) (err error) {
 	l.filter = filter.String()
-	if l.queue, err = n.opts.Bus.NewQueue(filter.String(), o); err != nil {
+	if l.queue, err = n.opts.Bus.newQueue(filter.String(), o, l.kind == kindResponder); err != nil {
 		return err
 	}
 	if err = n.add(l); err != nil {

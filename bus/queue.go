@@ -65,6 +65,11 @@ type Queue struct {
 
 // NewQueue subscribes to a filter and returns the queue of what matches. Close it when done.
 func (b *Bus) NewQueue(filter string, options QueueOptions) (*Queue, error) {
+	return b.newQueue(filter, options, false)
+}
+
+// newQueue is NewQueue, also for those who respond to what they get.
+func (b *Bus) newQueue(filter string, options QueueOptions, responds bool) (*Queue, error) {
 	options.Events = orDefault(options.Events, DefaultQueueEvents)
 	options.Bytes = orDefault(options.Bytes, DefaultQueueBytes)
 	if options.BlockTime <= 0 {
@@ -76,6 +81,7 @@ func (b *Bus) NewQueue(filter string, options QueueOptions) (*Queue, error) {
 		done:    make(chan struct{}),
 	}
 	q.client = b.NewClient(queueEnd{q})
+	q.client.responds = responds
 	if _, err := q.client.Subscribe(filter); err != nil {
 		return nil, err
 	}

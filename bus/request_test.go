@@ -80,6 +80,16 @@ func TestRequestWithoutResponder(t *testing.T) {
 	if _, err := bus.Request(t.Context(), r, prices, priceOf{}); !errors.Is(err, bus.ErrNoResponder) {
 		t.Errorf("nobody: %v", err)
 	}
+	for name, o := range map[string]bus.QueueOptions{"takes it": {}, "is full": {Bytes: 1}} { // who only listens is no responder
+		q, err := r.Bus().NewQueue("#", o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bus.Request(t.Context(), r, prices, priceOf{}); !errors.Is(err, bus.ErrNoResponder) {
+			t.Errorf("nobody but somebody who listens and %s: %v", name, err)
+		}
+		q.Close()
+	}
 	if err := bus.Respond(r, prices, func(context.Context, priceOf) (price, error) { return price{1}, nil }); err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ type Subscription struct {
 	dropped    atomic.Uint64
 	active     atomic.Bool
 	kind       Kind
+	responds   bool // to requests
 }
 
 // Pattern returns the text of the filter or glob.

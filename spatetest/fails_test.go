@@ -9,8 +9,10 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/spate-io/spate"
+	"github.com/spate-io/spate/consumer"
 	"github.com/spate-io/spate/spatetest"
 	"github.com/spate-io/spate/stream"
 )
@@ -69,7 +71,12 @@ func TestFails(t *testing.T) {
 			n := node(t)
 			n.Publish("s/1", "one")
 			n.WaitFor("s/#", 2)
-		}, "waiting for 2 events on \"s/#\": it has not happened within 10s; there are 1. 1 were published:\n  s/1 \"one\""},
+		}, "waiting for 2 events on \"s/#\": it has not happened within 1m0s; there are 1. 1 were published:\n  s/1 \"one\""},
+		"somebody never ends": {func(t testing.TB) {
+			n := spatetest.New(t, options(func(context.Context, *consumer.Delivery) error { return consumer.RetryAfter(time.Minute) }, consumer.Config{}))
+			n.Publish("in/1", "one")
+			n.Settle()
+		}, "waiting for everything to be handled: it has not happened within 1m0s; the consumer \"worker\" has 1 events to handle"},
 		"no filter":          {func(t testing.TB) { node(t).Published("#/a") }, `the filter "#/a"`},
 		"no subject":         {func(t testing.TB) { node(t).Publish("s/+", "") }, `publishing on "s/+"`},
 		"no stream":          {func(t testing.TB) { node(t).Stored("x") }, `reading the stream "x"`},

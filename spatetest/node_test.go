@@ -288,3 +288,28 @@ func TestClock(t *testing.T) {
 func position(name string, offset uint64) store.Position {
 	return store.Position{Partition: store.Partition{Stream: name}, Offset: offset}
 }
+
+// A handler that always fails, with the default retries, is waited for until its event is a dead letter.
+func TestPatienceIsLongerThanRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := spatetest.New(t, options(func(context.Context, *consumer.Delivery) error { return errors.New("no") }, consumer.Config{
+			Retry: task.Backoff{Rand: func() float64 { return 1 }},
+		}))
+		n.Publish("in/1", "one")
+		n.Settle()
+		if letters := n.DeadLetters("worker"); len(letters) != 1 {
+			t.Errorf("dead letters: %v", letters)
+		}
+	})
+}
+
+// The kit listens to everything, and is no responder.
+func TestNobodyResponds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := spatetest.New(t)
+		prices := bus.NewEndpoint[string, int]("prices/get")
+		if _, err := bus.Request(t.Context(), n.App(), prices, "apple"); !errors.Is(err, bus.ErrNoResponder) {
+			t.Errorf("got %v", err)
+		}
+	})
+}

@@ -36,8 +36,9 @@ type Options struct {
 
 // Bounds.
 const (
-	// DefaultPatience is how long a test waits for what must happen.
-	DefaultPatience = 10 * time.Second
+	// DefaultPatience is how long a test waits for what must happen: longer than all attempts of a handler with the default
+	// [bus.HandlerOptions].Retry take, which is 33 s at most.
+	DefaultPatience = time.Minute
 	// MaxEvents is how many events are kept for [Node.Published]; a test that publishes more fails.
 	MaxEvents = 1 << 20
 	// MaxCrashes is how often [CrashEverywhere] runs a scenario. One that commits more often is too long to be crashed everywhere.

@@ -182,15 +182,22 @@ func (n *Node) Settle() {
 	n.t.Helper()
 	ctx, cancel := n.patient()
 	defer cancel()
+	who := ""
 	for {
 		changed := n.record.more()
 		before := n.progress()
 		busy, err := n.busy(ctx)
+		if busy != "" {
+			who = busy // when the time is up, only who was busy before can be told
+		}
 		if err == nil && busy == "" && n.progress() == before && !closed(changed) {
 			return // at no moment since before was there anything to do, or it would have been seen here or there
 		}
 		if waited := pause(ctx, changed); waited != nil {
-			n.t.Fatalf("waiting for everything to be handled: %v; %s", errors.Join(waited, err), busy)
+			if ctx.Err() != nil {
+				err = nil // which is no more than that
+			}
+			n.t.Fatalf("waiting for everything to be handled: %v; %s", errors.Join(waited, err), who)
 		}
 	}
 }
