@@ -220,8 +220,9 @@ func (a *App) drain(doors *task.Scope) error {
 	a.opts.Logger.Info("draining", "connections", a.Connections(), "timeout", max(0, a.opts.DrainTimeout))
 	a.door.Drain()
 	err := errors.Join(a.engine.Shutdown(ctx), a.handlers.stop(ctx), a.door.Shutdown(ctx), doors.Wait(), a.auth.Close())
-	a.bus.Wait()
-	err = errors.Join(err, a.durable.close())
+	late, cut := context.WithTimeout(context.Background(), max(a.opts.DrainTimeout-time.Since(start), cutOff))
+	defer cut()
+	err = errors.Join(err, a.bus.WaitFor(late), a.durable.close())
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.phase = phaseClosed

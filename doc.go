@@ -35,7 +35,7 @@
 // to 503, subscriptions over HTTP end with a last comment, every connection
 // answers the requests that it has received, what waits to be sent is delivered,
 // and all is closed: within Options.DrainTimeout, after which the rest is cut off
-// and Run returns an error that says what. A handler that goes on for a second after
+// and Run returns an error that says what. A handler that goes on for two seconds after
 // its context has ended is left behind, and named: only the end of the process
 // ends it. The HTTP listeners close last, so that
 // a drain can be watched.

@@ -113,8 +113,8 @@ func (h *handlers) start(ctx context.Context, d *durable, broken chan<- error) {
 	}
 }
 
-// cutOff is how long handlers have to return once their contexts have ended.
-const cutOff = time.Second
+// cutOff is how long handlers have to return once their contexts have ended, and readers to take what they hold up.
+const cutOff = 2 * time.Second
 
 // stop has handlers finish what they are at. When the context ends, theirs do; one that goes on nevertheless is left behind, and named: nothing but
 // the end of the process stops it.

@@ -36,6 +36,7 @@ type Bus struct {
 
 	streams *stream.Log // nil if nothing is stored
 	stored  delivery
+	room    room // of stored
 
 	filters  event.Trie[*Subscription]
 	plain    event.Trie[*Subscription] // globs without special characters, by what they match
@@ -55,6 +56,7 @@ func New(options Options) *Bus {
 	b := &Bus{limits: options.Limits.withDefaults(), clock: options.Clock, log: options.Logger, streams: options.Log}
 	b.ids.Clock = options.Clock
 	b.stored.bus = b
+	b.room.mostEvents, b.room.mostBytes = b.limits.DeliveryEvents, b.limits.DeliveryBytes
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}

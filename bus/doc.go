@@ -60,11 +60,12 @@
 // # Blocking
 //
 // [Bus.Publish] waits for the store where a stream captures, [Bus.Submit] does not, and delivery follows in the order of the commits, in a
-// goroutine of the bus. Elsewhere, and with [Bus.PublishLive] everywhere, the publisher itself delivers: it
+// goroutine of the bus. What waits for it is bounded ([Limits].DeliveryEvents and DeliveryBytes): beyond that, who stores events waits before they are
+// stored, Submit and the steps of handlers too. Elsewhere, and with [Bus.PublishLive] everywhere, the publisher itself delivers: it
 // takes no lock and never waits for anybody who subscribes or unsubscribes. It is as slow
 // as the Deliver methods that it calls, so Deliver must not block: it appends to a bounded queue or
 // buffer of its own and returns false if there is no room. The one exception is asked for by name: a [Queue]
-// with the policy [Block] holds up its publishers, for a bounded time.
+// with the policy [Block] holds up its publishers, and the delivery of all that is stored, for a bounded time.
 // A Deliver that panics loses its subscription, is logged with its stack, and disturbs nobody else.
 //
 // # Ownership

@@ -56,7 +56,7 @@ func (b *Bus) Publish(ctx context.Context, e *event.Event) (Receipt, error) {
 		err     error
 	}
 	done := make(chan result, 1) // nobody may wait for it any more
-	b.Submit([]*event.Event{e}, func(r Receipt, err error) { done <- result{r, err} })
+	b.submit(ctx, []*event.Event{e}, func(r Receipt, err error) { done <- result{r, err} })
 	select {
 	case r := <-done:
 		return r.receipt, r.err
@@ -65,11 +65,15 @@ func (b *Bus) Publish(ctx context.Context, e *event.Event) (Receipt, error) {
 	}
 }
 
-// Submit publishes events without waiting for the disk, unless too many wait for it. All of them are stored in one commit, or
+// Submit publishes events without waiting for the disk, unless too many wait for it, or for their delivery to slow readers. All of them are stored in one commit, or
 // none is. Done is called once, with what became of them: before Submit returns if no stream captures any of
 // the events, and else from the goroutine that delivers, in the order in which the events were stored. It must not
 // block.
 func (b *Bus) Submit(events []*event.Event, done func(Receipt, error)) {
+	b.submit(context.Background(), events, done)
+}
+
+func (b *Bus) submit(ctx context.Context, events []*event.Event, done func(Receipt, error)) {
 	for _, e := range events {
 		err := e.Validate(b.limits.Event)
 		if err == nil && Reserved(e.Subject) {
@@ -83,7 +87,7 @@ func (b *Bus) Submit(events []*event.Event, done func(Receipt, error)) {
 	}
 	captured, err := false, error(nil)
 	if b.streams != nil {
-		b.streams.Capture(func() { captured, err = b.store(events, done) })
+		captured, err = b.capture(ctx, events, done)
 	}
 	switch {
 	case err != nil:
@@ -93,8 +97,29 @@ func (b *Bus) Submit(events []*event.Event, done func(Receipt, error)) {
 	}
 }
 
+// capture stores what streams capture of events, once there is room for their delivery, and tells whether that is anything.
+func (b *Bus) capture(ctx context.Context, events []*event.Event, done func(Receipt, error)) (captured bool, err error) {
+	n, bytes := len(events), 0
+	for _, e := range events {
+		bytes += e.Size()
+	}
+	if !b.room.try(n, bytes) {
+		// What is only live need not wait. A stream that begins to capture it just now is let in without.
+		if !slices.ContainsFunc(events, func(e *event.Event) bool { return b.streams.Captures(e.Subject) }) {
+			b.room.force(n, bytes)
+		} else if err := b.room.take(ctx, n, bytes); err != nil {
+			return true, fmt.Errorf("storing an event on subject %.80q: %w", events[0].Subject, err)
+		}
+	}
+	b.streams.Capture(func() { captured, err = b.store(events, done, func() { b.room.give(n, bytes) }) })
+	if err != nil || !captured {
+		b.room.give(n, bytes)
+	}
+	return captured, err
+}
+
 // store submits what streams capture of events, and tells whether that is anything: then done is called in due course.
-func (b *Bus) store(events []*event.Event, done func(Receipt, error)) (captured bool, err error) {
+func (b *Bus) store(events []*event.Event, done func(Receipt, error), release func()) (captured bool, err error) {
 	batch := &store.Batch{}
 	strongest := store.None
 	for _, e := range events {
@@ -114,7 +139,7 @@ func (b *Bus) store(events []*event.Event, done func(Receipt, error)) (captured 
 		if err != nil {
 			err = fmt.Errorf("storing an event on subject %.80q: %w", events[0].Subject, err)
 		}
-		b.stored.push(stored{events: events, batch: batch, done: done, err: err})
+		b.stored.push(stored{events: events, batch: batch, done: done, err: err, release: release})
 	})
 	return true, nil
 }
@@ -132,9 +157,9 @@ func Reserved(subject string) bool {
 }
 
 // DeliverStored delivers events that were committed by somebody else, as a step of a consumer does, to the subscriptions, soon
-// and in order. It may be called from the store's goroutine.
-func (b *Bus) DeliverStored(events []*event.Event) {
-	b.stored.push(stored{events: events})
+// and in order, and calls release afterwards. Their room was taken by [Bus.Reserve] before they were committed. It may be called from the store's goroutine.
+func (b *Bus) DeliverStored(events []*event.Event, release func()) {
+	b.stored.push(stored{events: events, release: release})
 }
 
 // Prepare checks an event that somebody else is going to commit, and sets what it lacks.
@@ -154,7 +179,16 @@ func (b *Bus) Idle() bool {
 }
 
 // Wait waits until all events that were stored have been delivered.
-func (b *Bus) Wait() { b.stored.wait() }
+func (b *Bus) Wait() { _ = b.WaitFor(context.Background()) }
+
+// WaitFor is Wait for as long as the context lasts: readers with the policy [Block] can hold the delivery up.
+func (b *Bus) WaitFor(ctx context.Context) error {
+	if err := b.stored.wait(ctx); err != nil {
+		events, _ := b.Undelivered()
+		return fmt.Errorf("%d events that are stored were not delivered live, since readers are slow: %w", events, err)
+	}
+	return nil
+}
 
 func (b *Bus) deliverAll(events []*event.Event) (receivers int) {
 	for _, e := range events {
@@ -181,9 +215,11 @@ type stored struct {
 	batch  *store.Batch // nil if nothing of it can be a duplicate
 	done   func(Receipt, error)
 	err    error
+
+	release func() // gives its room back
 }
 
-// push queues what was stored. The queue is bounded by what the store lets wait, and by what the consumers have under way.
+// push queues what was stored. The queue is bounded by [room].
 func (d *delivery) push(s stored) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -195,7 +231,7 @@ func (d *delivery) push(s stored) {
 }
 
 // wait waits until there is nothing to deliver. A WaitGroup would not do: a commit may begin something while it is being waited for.
-func (d *delivery) wait() {
+func (d *delivery) wait(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for d.active {
@@ -204,9 +240,16 @@ func (d *delivery) wait() {
 		}
 		idle := d.idle
 		d.mu.Unlock()
-		<-idle
+		select {
+		case <-idle:
+		case <-ctx.Done():
+		}
 		d.mu.Lock()
+		if ctx.Err() != nil && d.active {
+			return ctx.Err()
+		}
 	}
+	return nil
 }
 
 func (d *delivery) start(todo []stored) { go d.run(todo) }
@@ -249,6 +292,7 @@ func (d *delivery) run(todo []stored) {
 const maxKeptQueue = 4096
 
 func (d *delivery) deliver(s *stored) {
+	defer s.release()
 	r := Receipt{}
 	if s.done != nil {
 		defer func() {

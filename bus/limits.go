@@ -38,6 +38,10 @@ const (
 	DefaultQueueEvents = 1024
 	// DefaultQueueBytes is twice the largest event with the default limits.
 	DefaultQueueBytes = 32 << 20
+	// DefaultDeliveryEvents and DefaultDeliveryBytes bound what is being stored or was stored and waits for its live delivery.
+	DefaultDeliveryEvents = 65_536
+	// DefaultDeliveryBytes is four times what the embedded store lets wait for the disk, so it fills only behind slow readers.
+	DefaultDeliveryBytes = 64 << 20
 	// DefaultBlockTime is how long a full [Queue] with the policy [Block] holds up a publisher.
 	DefaultBlockTime = time.Second
 	// DefaultWindow is how many events of a [Publisher] are on their way at a time: as many as a disk takes in a few milliseconds.
@@ -72,6 +76,10 @@ type Limits struct {
 	// GlobLength in bytes. Default [DefaultGlobLength]. The time to match grows with its
 	// sum with the length of the subject.
 	GlobLength int
+	// DeliveryEvents and DeliveryBytes bound the events that are being stored or wait for their live delivery, by which readers with the policy [Block] can
+	// hold them up. Who stores an event waits while there are more. Default [DefaultDeliveryEvents] and [DefaultDeliveryBytes]. Too low, and commits
+	// cannot be shared by many; too high, and slow readers cost memory.
+	DeliveryEvents, DeliveryBytes int
 }
 
 // maxVague is what [ErrTooVague] is about: a word has as many bits.
@@ -83,6 +91,8 @@ func (l Limits) withDefaults() Limits {
 	l.Globs = orDefault(l.Globs, DefaultGlobs)
 	l.ClientGlobs = orDefault(l.ClientGlobs, DefaultClientGlobs)
 	l.GlobLength = orDefault(l.GlobLength, DefaultGlobLength)
+	l.DeliveryEvents = orDefault(l.DeliveryEvents, DefaultDeliveryEvents)
+	l.DeliveryBytes = orDefault(l.DeliveryBytes, DefaultDeliveryBytes)
 	return l
 }
 

@@ -78,7 +78,7 @@ func NewNode(o NodeOptions) *Node {
 	}
 	if b := o.Bus; o.Consumers == nil && b.Streams() != nil {
 		o.Consumers = consumer.NewSet(consumer.Options{
-			Log: b.Streams(), Prepare: b.Prepare, Deliver: b.DeliverStored, Logger: o.Logger, Clock: o.Clock, Grace: o.Grace, Abort: o.Abort,
+			Log: b.Streams(), Prepare: b.Prepare, Reserve: b.Reserve, Deliver: b.DeliverStored, Logger: o.Logger, Clock: o.Clock, Grace: o.Grace, Abort: o.Abort,
 		})
 	}
 	return &Node{opts: o}

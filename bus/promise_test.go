@@ -172,7 +172,7 @@ func TestPromiseOverflow(t *testing.T) {
 	}{
 		{"drop newest", DropNewest, 0, "0 1 2 3 4", 5, 0, nil},
 		{"drop oldest", DropOldest, 5, "5 6 7 8 9", 5, 0, nil},
-		{"block", Block, 0, "0 1 2 3 4", 5, 5 * DefaultBlockTime, nil},
+		{"block", Block, 0, "0 1 2 3 4", 5, DefaultBlockTime, nil},
 		{"disconnect", Disconnect, 0, "0 1 2 3 4", 1, 0, ErrOverflow},
 	}
 	for _, tt := range tests {

@@ -21,8 +21,10 @@ const (
 	DropNewest Overflow = iota
 	// DropOldest makes room by discarding from the front; the reader sees the latest ones.
 	DropOldest
-	// Block makes the publisher wait for room, for at most [QueueOptions].BlockTime, and then refuses the event. One slow reader slows
-	// down everybody who publishes what it subscribed to; a reader that publishes to itself holds up itself.
+	// Block makes the publisher wait for room, for at most [QueueOptions].BlockTime, and then refuses the event. After that, nobody waits for the reader until it
+	// takes an event again: one that has stopped holds everybody up once. One that is slow slows down everybody who publishes what it
+	// subscribed to, and whatever else streams capture: stored events are delivered, and then acknowledged, in the order of their commits. A
+	// reader that publishes to itself holds up itself.
 	Block
 	// Disconnect ends the subscription. The reader gets what is queued and then [ErrOverflow].
 	Disconnect
@@ -60,6 +62,7 @@ type Queue struct {
 	bytes  int
 	taken  uint64
 	room   chan struct{} // closed when there may be room again; nil while nobody waits for it
+	late   bool          // a publisher has waited in vain since the last event was taken
 	reason error         // why it is closed
 }
 
@@ -96,7 +99,7 @@ func (q queueEnd) Deliver(m *Message) bool {
 	size := m.event.Size()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.options.Overflow == Block && q.full(size) && size <= q.options.Bytes {
+	if q.options.Overflow == Block && q.full(size) && size <= q.options.Bytes && !q.late {
 		q.waitForRoom(size)
 	}
 	if q.options.Overflow == DropOldest && size <= q.options.Bytes {
@@ -135,7 +138,8 @@ func (q *Queue) waitForRoom(size int) {
 			expired = true
 		}
 		q.mu.Lock()
-		if expired {
+		if expired && q.full(size) {
+			q.late = true
 			return
 		}
 	}
@@ -179,6 +183,7 @@ func (q *Queue) take() (*event.Event, error) {
 	}
 	e := q.events.pop()
 	q.taken++
+	q.late = false
 	q.bytes -= e.Size()
 	if q.room != nil {
 		close(q.room) // all who wait look again, since what fits for one may not for another

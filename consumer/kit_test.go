@@ -27,6 +27,7 @@ type node struct {
 
 	mu        sync.Mutex
 	delivered []*event.Event
+	reserved  int
 }
 
 // newNode makes the streams "in" and "out", and a set that is not running yet.
@@ -54,7 +55,18 @@ func newNode(t testing.TB, s *memstore.Store) *node {
 			}
 			return e.Validate(event.Limits{})
 		},
-		Deliver: func(events []*event.Event) {
+		Reserve: func(_ context.Context, events, _ int) (func(), error) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.reserved += events
+			return func() {
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				n.reserved -= events
+			}, nil
+		},
+		Deliver: func(events []*event.Event, release func()) {
+			defer release()
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			n.delivered = append(n.delivered, events...)
@@ -84,7 +96,14 @@ func (n *node) run() {
 			n.t.Error(err)
 		}
 	})
-	n.t.Cleanup(func() { _ = n.end() })
+	n.t.Cleanup(func() {
+		_ = n.end()
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.reserved != 0 {
+			n.t.Errorf("room for %d events was not given back", n.reserved)
+		}
+	})
 }
 
 func (n *node) handle(c consumer.Config, h consumer.Handler) {

@@ -325,7 +325,7 @@ func (c *Consumer) busy() string {
 	c.mu.Unlock()
 	for _, p := range parts {
 		p.mu.Lock()
-		running, waiting, first := p.running, p.commit != nil, p.flight.first()
+		running, waiting, first := p.running, p.commit != nil || len(p.finished) > 0, p.flight.first()
 		p.mu.Unlock()
 		switch {
 		case running > 0:

@@ -126,7 +126,7 @@ func (p *partition) step() (next time.Duration, over bool, err error) {
 		next = min(next, p.commitLocked())
 	}
 	if p.err != nil && p.commit != nil && !p.commit.again.IsZero() {
-		p.commit = nil // it begins anew from the last commit in any case
+		p.dropLocked() // it begins anew from the last commit in any case
 	}
 	if p.commit == nil && p.running == 0 && (p.err != nil || p.stopping && len(p.finished) == 0) {
 		return 0, true, p.err

@@ -22,8 +22,11 @@ type Options struct {
 	Log *stream.Log
 	// Prepare checks an event that a handler publishes, and sets what it lacks. Required: it is the bus's.
 	Prepare func(*event.Event) error
-	// Deliver is told of the events of a step that was committed. It is called by the store's goroutine and must not block. Required: it is the bus's.
-	Deliver func([]*event.Event)
+	// Reserve takes room for the delivery of the events of a step, before that is committed, and waits for it; release gives it back. Required: it is the bus's.
+	Reserve func(ctx context.Context, events, bytes int) (release func(), err error)
+	// Deliver is told of the events of a step that was committed, and calls release afterwards. It is called by the store's goroutine and must not block. Required:
+	// it is the bus's.
+	Deliver func(events []*event.Event, release func())
 	// Logger is told of handlers that fail and of dead letters. Default: nobody is.
 	Logger *slog.Logger
 	// Clock tells the time of dead letters. Default time.Now.

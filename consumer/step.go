@@ -18,22 +18,58 @@ type step struct {
 	cursor uint64
 	marked bool
 	again  time.Time // when it is submitted again, if the disk was full
+
+	release func() // gives the room of events back
 }
 
-// gatherLocked makes a step of all that is finished, as far as one commit takes it, or nil if there is nothing to commit.
-func (p *partition) gatherLocked() *step {
+// measureLocked returns how much of what is finished one commit takes, and how many events, with how many bytes, it publishes.
+func (p *partition) measureLocked() (taken, events, bytes int) {
 	limits := p.consumer.stepLimits
-	s := &step{batch: &store.Batch{}}
-	bytes, taken := 0, 0
+	operations := 0
 	for _, first := range p.finished {
 		// What a commit takes is more than twice stepLimits: any one step fits behind what is below them.
-		if bytes > limits.Bytes || s.operations() > limits.Operations {
+		if bytes > limits.Bytes || operations > limits.Operations {
 			break
 		}
 		taken++
-		bytes += p.takeLocked(s, first)
+		events += len(first.events) // a batch has its effects in its first item
+		bytes += first.effects.bytes
+		operations += 2*len(first.events) + len(first.writes)
+		if first.dead != nil {
+			events++
+			bytes += first.dead.Size()
+		}
+	}
+	return taken, events, bytes
+}
+
+// reserveLocked takes room for the delivery of what the next step publishes. It gives up the lock while it waits for that.
+func (p *partition) reserveLocked(events, bytes int) (release func()) {
+	if events == 0 {
+		return func() {}
+	}
+	p.mu.Unlock()
+	release, err := p.consumer.set.opts.Reserve(p.consumer.hard, events, bytes)
+	p.mu.Lock()
+	if err != nil {
+		p.err = errors.Join(p.err, fmt.Errorf("partition %d of %q: what was handled is not committed, and will be handled again: %w", p.at.Number, p.at.Stream, err))
+		return nil
+	}
+	return release
+}
+
+// gatherLocked makes a step of finished items, at most so many, or nil if there is nothing to commit.
+func (p *partition) gatherLocked(most int) *step {
+	s := &step{batch: &store.Batch{}}
+	taken := 0
+	for _, first := range p.finished[:most] {
+		if s.operations() > p.consumer.stepLimits.Operations { // several streams may capture an event
+			break
+		}
+		taken++
+		p.takeLocked(s, first)
 		for _, it := range first.rest {
-			bytes += p.takeLocked(s, it)
+			p.takeLocked(s, it)
 		}
 	}
 	n := copy(p.finished, p.finished[taken:])
@@ -61,14 +97,13 @@ func (s *step) write() {
 	}
 }
 
-// takeLocked adds what one item wants to a step, and returns its size.
-func (p *partition) takeLocked(s *step, it *item) (bytes int) {
+// takeLocked adds what one item wants to a step.
+func (p *partition) takeLocked(s *step, it *item) {
 	it.done = true
 	s.items = append(s.items, it)
 	p.appendLocked(s, it.events...)
 	if it.dead != nil {
 		p.appendLocked(s, it.dead)
-		bytes = it.dead.Size()
 	}
 	if p.redrive {
 		s.batch.Removes = append(s.batch.Removes, store.Position{Partition: p.at, Offset: it.at})
@@ -79,7 +114,6 @@ func (p *partition) takeLocked(s *step, it *item) (bytes int) {
 	for _, w := range it.writes {
 		s.writes[w.key] = w
 	}
-	return bytes + it.effects.bytes
 }
 
 // appendLocked adds events to a step. They were checked when they were published; a stream that has since been changed to refuse one
@@ -123,6 +157,7 @@ func (p *partition) submitLocked(s *step) {
 		}
 		p.commit = nil
 		if err != nil {
+			s.release()
 			p.err = errors.Join(p.err, fmt.Errorf("committing a step: %w", err))
 			return
 		}
@@ -138,14 +173,10 @@ const fullPause = 500 * time.Millisecond
 func (p *partition) commitLocked() (next time.Duration) {
 	switch s := p.commit; {
 	case s == nil:
-		p.consumer.set.opts.Log.Capture(func() {
-			if s := p.gatherLocked(); s != nil && p.err == nil {
-				p.submitLocked(s)
-			}
-		})
+		p.beginLocked()
 	case s.again.IsZero(): // the store has it
 	case p.consumer.hard.Err() != nil:
-		p.commit = nil
+		p.dropLocked()
 		p.err = fmt.Errorf("partition %d of %q: what was handled is not committed, and will be handled again: %w", p.at.Number, p.at.Stream, store.ErrFull)
 	case time.Until(s.again) > 0:
 		return time.Until(s.again)
@@ -157,10 +188,34 @@ func (p *partition) commitLocked() (next time.Duration) {
 				p.submitLocked(s)
 				return
 			}
-			p.commit = nil
+			p.dropLocked()
 		})
 	}
 	return never
+}
+
+// beginLocked submits what is finished.
+func (p *partition) beginLocked() {
+	taken, events, bytes := p.measureLocked()
+	release := p.reserveLocked(events, bytes)
+	if release == nil {
+		return
+	}
+	p.consumer.set.opts.Log.Capture(func() {
+		s := p.gatherLocked(taken)
+		if s == nil || p.err != nil {
+			release()
+			return
+		}
+		s.release = release
+		p.submitLocked(s)
+	})
+}
+
+// dropLocked gives a step up.
+func (p *partition) dropLocked() {
+	p.commit.release()
+	p.commit = nil
 }
 
 // committedLocked is what follows from a commit.
@@ -177,7 +232,9 @@ func (p *partition) committedLocked(s *step) {
 	}
 	p.consumer.stats.steps.Add(1)
 	if len(s.events) > 0 {
-		p.consumer.set.opts.Deliver(s.events)
+		p.consumer.set.opts.Deliver(s.events, s.release)
+	} else {
+		s.release()
 	}
 	signal(p.room)
 }

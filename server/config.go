@@ -151,6 +151,7 @@ func Default() Config {
 			},
 			Subscriptions: bus.DefaultSubscriptions, ClientSubscriptions: bus.DefaultClientSubscriptions,
 			Globs: bus.DefaultGlobs, ClientGlobs: bus.DefaultClientGlobs, GlobLength: bus.DefaultGlobLength,
+			DeliveryEvents: bus.DefaultDeliveryEvents, DeliveryBytes: bus.DefaultDeliveryBytes,
 		},
 		Auth: auth.Config{PasswordCache: 10 * time.Minute, Tries: auth.Tries{Burst: 20, Every: 6 * time.Second}},
 	}

@@ -61,7 +61,7 @@ func startAPI(t *testing.T, s setup, streams ...string) *apiKit {
 // consume runs a consumer of the stream "orders".
 func (k *apiKit) consume() {
 	t := k.t
-	k.set = consumer.NewSet(consumer.Options{Log: k.log, Prepare: k.bus.Prepare, Deliver: k.bus.DeliverStored})
+	k.set = consumer.NewSet(consumer.Options{Log: k.log, Prepare: k.bus.Prepare, Reserve: k.bus.Reserve, Deliver: k.bus.DeliverStored})
 	err := k.set.Handle(consumer.Config{Name: "billing", Stream: "orders"}, func(_ context.Context, d *consumer.Delivery) error {
 		if d.Event.Subject == "orders/bad" {
 			return consumer.Dead(errors.New("no such customer"))

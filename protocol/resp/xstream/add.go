@@ -30,6 +30,8 @@ type Added struct {
 	itself bool   // it is to be removed again by its own MAXLEN 0
 	min    ID     // and by its own MINID, if its ID is less
 	done   *sync.WaitGroup
+	// release gives back the room for its delivery.
+	release func()
 
 	// What comes of it, once done.
 	id      ID
@@ -47,8 +49,15 @@ func (s *Set) Add(ctx context.Context, name []byte, args AddArgs, fields [][]byt
 	a := &Added{k: k, done: done}
 	a.event.Subject = k.name
 	a.event.Data, a.event.Headers = encode(fields)
+	const idBytes = 64 // of the header that an ID becomes
+	var err error
+	if a.release, err = s.bus.Reserve(ctx, 1, a.event.Size()+idBytes); err != nil {
+		k.release()
+		return nil, fmt.Errorf("adding to the stream at key %.80q: %w", k.name, err)
+	}
 	ok, err := k.add(ctx, a, args)
 	if !ok || err != nil {
+		a.release()
 		k.release()
 		return nil, err
 	}
@@ -182,10 +191,11 @@ func (a *Added) committed(err error) {
 	if err != nil {
 		a.err = fmt.Errorf("storing an entry of the stream at key %.80q: %w", k.name, err)
 		k.broken.Store(true)
+		a.release()
 	} else {
 		a.settle()
 		a.events[0] = &a.event
-		k.set.bus.DeliverStored(a.events[:])
+		k.set.bus.DeliverStored(a.events[:], a.release)
 	}
 	if !a.given {
 		k.autos.Done()
