@@ -18,6 +18,7 @@ type route struct {
 	method, path string
 	right        right
 	serve        func(*Door, *call) error
+	query        []string // the parameters that it knows
 }
 
 // right is what a route asks of its caller before its handler begins.
@@ -32,40 +33,40 @@ const (
 // publishPath is not in the table: a subject may have empty levels, which a ServeMux takes for a path to redirect.
 const publishPath = apiPath + "publish/"
 
-var publishRoute = route{http.MethodPost, publishPath + "{subject...}", rightLogin, (*Door).publish}
+var publishRoute = route{http.MethodPost, publishPath + "{subject...}", rightLogin, (*Door).publish, nil}
 
 // apiRoutes is the table of the API, in the order of its document.
 var apiRoutes = []route{
-	{http.MethodPost, "/v1/events", rightLogin, (*Door).publishCloudEvents},
-	{http.MethodGet, "/v1/subscribe", rightLogin, (*Door).subscribe},
+	{http.MethodPost, "/v1/events", rightLogin, (*Door).publishCloudEvents, nil},
+	{http.MethodGet, "/v1/subscribe", rightLogin, (*Door).subscribe, []string{"filter", "stream", "from", "resume", "policy", "format", "corrupt"}},
 
-	{http.MethodGet, "/v1/streams", rightAdmin, (*Door).listStreams},
-	{http.MethodPost, "/v1/streams", rightAdmin, (*Door).createStream},
-	{http.MethodGet, "/v1/streams/{name}", rightAdmin, (*Door).showStream},
-	{http.MethodPatch, "/v1/streams/{name}", rightAdmin, (*Door).updateStream},
-	{http.MethodDelete, "/v1/streams/{name}", rightAdmin, (*Door).removeStream},
-	{http.MethodPost, "/v1/streams/{name}/trim", rightAdmin, (*Door).trimStream},
-	{http.MethodGet, "/v1/streams/{name}/events", rightLogin, (*Door).readStream},
+	{http.MethodGet, "/v1/streams", rightAdmin, (*Door).listStreams, []string{"after", "limit"}},
+	{http.MethodPost, "/v1/streams", rightAdmin, (*Door).createStream, nil},
+	{http.MethodGet, "/v1/streams/{name}", rightAdmin, (*Door).showStream, nil},
+	{http.MethodPatch, "/v1/streams/{name}", rightAdmin, (*Door).updateStream, nil},
+	{http.MethodDelete, "/v1/streams/{name}", rightAdmin, (*Door).removeStream, nil},
+	{http.MethodPost, "/v1/streams/{name}/trim", rightAdmin, (*Door).trimStream, nil},
+	{http.MethodGet, "/v1/streams/{name}/events", rightLogin, (*Door).readStream, []string{"partition", "offset", "from", "limit", "filter", "corrupt"}},
 
-	{http.MethodGet, "/v1/consumers", rightAdmin, (*Door).listConsumers},
-	{http.MethodGet, "/v1/consumers/{name}", rightAdmin, (*Door).showConsumer},
-	{http.MethodDelete, "/v1/consumers/{name}", rightAdmin, (*Door).removeConsumer},
-	{http.MethodPost, "/v1/consumers/{name}/pause", rightAdmin, (*Door).pauseConsumer},
-	{http.MethodPost, "/v1/consumers/{name}/resume", rightAdmin, (*Door).resumeConsumer},
-	{http.MethodPost, "/v1/consumers/{name}/reset", rightAdmin, (*Door).resetConsumer},
+	{http.MethodGet, "/v1/consumers", rightAdmin, (*Door).listConsumers, nil},
+	{http.MethodGet, "/v1/consumers/{name}", rightAdmin, (*Door).showConsumer, nil},
+	{http.MethodDelete, "/v1/consumers/{name}", rightAdmin, (*Door).removeConsumer, nil},
+	{http.MethodPost, "/v1/consumers/{name}/pause", rightAdmin, (*Door).pauseConsumer, nil},
+	{http.MethodPost, "/v1/consumers/{name}/resume", rightAdmin, (*Door).resumeConsumer, nil},
+	{http.MethodPost, "/v1/consumers/{name}/reset", rightAdmin, (*Door).resetConsumer, nil},
 
-	{http.MethodGet, "/v1/dead", rightAdmin, (*Door).listDead},
-	{http.MethodGet, "/v1/dead/{id}", rightAdmin, (*Door).showDead},
-	{http.MethodDelete, "/v1/dead/{id}", rightAdmin, (*Door).dropOne},
-	{http.MethodPost, "/v1/dead/{id}/redrive", rightAdmin, (*Door).redriveOne},
-	{http.MethodPost, "/v1/dead/redrive", rightAdmin, (*Door).redriveDead},
-	{http.MethodPost, "/v1/dead/drop", rightAdmin, (*Door).dropDead},
+	{http.MethodGet, "/v1/dead", rightAdmin, (*Door).listDead, []string{"consumer", "after", "limit"}},
+	{http.MethodGet, "/v1/dead/{id}", rightAdmin, (*Door).showDead, nil},
+	{http.MethodDelete, "/v1/dead/{id}", rightAdmin, (*Door).dropOne, nil},
+	{http.MethodPost, "/v1/dead/{id}/redrive", rightAdmin, (*Door).redriveOne, nil},
+	{http.MethodPost, "/v1/dead/redrive", rightAdmin, (*Door).redriveDead, nil},
+	{http.MethodPost, "/v1/dead/drop", rightAdmin, (*Door).dropDead, nil},
 
-	{http.MethodGet, "/v1/backup", rightAdmin, (*Door).backup},
-	{http.MethodGet, "/v1/verify", rightAdmin, (*Door).verify},
+	{http.MethodGet, "/v1/backup", rightAdmin, (*Door).backup, []string{"corrupt"}},
+	{http.MethodGet, "/v1/verify", rightAdmin, (*Door).verify, nil},
 
-	{http.MethodGet, "/v1/openapi.json", rightNone, (*Door).describeAPI},
-	{http.MethodGet, "/v1/problems/{kind}", rightNone, (*Door).describeProblem},
+	{http.MethodGet, "/v1/openapi.json", rightNone, (*Door).describeAPI, nil},
+	{http.MethodGet, "/v1/problems/{kind}", rightNone, (*Door).describeProblem, nil},
 }
 
 // A call is one request of the API whose sender is known.
@@ -162,6 +163,9 @@ func (d *Door) calling(rt route) http.Handler {
 		c.from = auth.Origin{Door: c.conn.lst.name, Addr: c.conn.remote.Addr()}
 		defer c.close(d)
 		err := d.admitCall(c, rt)
+		if err == nil {
+			err = knownParameters(r.URL.RawQuery, rt.query)
+		}
 		if err == nil {
 			err = rt.serve(d, c)
 		}

@@ -54,9 +54,6 @@ func (d *Door) cutShort(c *call, doing string, err error) {
 // noted in it.
 func (d *Door) backup(c *call) error {
 	q := c.r.URL.Query()
-	if p := knownParameters(q, "corrupt"); p != nil {
-		return p
-	}
 	skip, p := skipCorrupt(q)
 	if p != nil {
 		return p

@@ -25,9 +25,6 @@ func (d *Door) listDead(c *call) error {
 		return err
 	}
 	q := c.r.URL.Query()
-	if p := knownParameters(q, "consumer", "after", "limit"); p != nil {
-		return p
-	}
 	after, limit, p := pageOf(q)
 	if p != nil {
 		return p

@@ -8,3 +8,12 @@ func Routes() []string {
 	}
 	return all
 }
+
+// Parameters returns those that each route knows, by "METHOD /path".
+func Parameters() map[string][]string {
+	all := map[string][]string{publishRoute.method + " " + publishRoute.path: publishRoute.query}
+	for _, r := range apiRoutes {
+		all[r.method+" "+r.path] = r.query
+	}
+	return all
+}

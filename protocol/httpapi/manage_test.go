@@ -111,7 +111,7 @@ func TestReadBack(t *testing.T) {
 		{"GET", "/v1/streams/orders/events?offset=-1", "", 400, "invalid-place"},
 		{"GET", "/v1/streams/orders/events?offset=1&from=end", "", 400, "invalid-request"},
 		{"GET", "/v1/streams/orders/events?from=soon", "", 400, "invalid-place"},
-		{"GET", "/v1/streams/orders/events?filter=a%2B", "", 422, "invalid-event"},
+		{"GET", "/v1/streams/orders/events?filter=a%2B", "", 400, "invalid-request"},
 		{"GET", "/v1/streams/nothing/events", "", 404, "not-found"},
 	})
 }

@@ -72,6 +72,31 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 	}
 }
 
+// The parameters of a query that a route knows are those of the document; any other is refused and named.
+func TestDocumentHasEveryParameter(t *testing.T) {
+	k := startAPI(t, setup{consumers: true}, "orders orders/#")
+	known := httpapi.Parameters()
+	for path, item := range readDocument(t).Paths {
+		for method, op := range item {
+			var described []string
+			for _, p := range op.Parameters {
+				if p.In == "query" {
+					described = append(described, p.Name)
+				}
+			}
+			route := strings.ToUpper(method) + " " + strings.Replace(path, "{subject}", "{subject...}", 1)
+			inCode := slices.Sorted(slices.Values(known[route]))
+			if slices.Sort(described); !slices.Equal(described, inCode) {
+				t.Errorf("%s: the document has the parameters %v, the table %v", route, described, inCode)
+			}
+			got := k.send(strings.ToUpper(method), path+"?nonsense=1", "").want(t, http.StatusBadRequest)
+			if detail := fmt.Sprint(got["detail"]); !strings.Contains(detail, `"nonsense" is not known`) || strings.ContainsAny(detail, "[]") {
+				t.Errorf("%s: %s", route, detail)
+			}
+		}
+	}
+}
+
 // The document is served, to whoever asks.
 func TestDocumentIsServed(t *testing.T) {
 	k := startAPI(t, setup{auth: users(t)})

@@ -167,6 +167,7 @@ var sentinels = []struct {
 	{event.ErrTooDeep, kindEvent},
 	{event.ErrNotText, kindEvent},
 	{event.ErrWildcard, kindEvent},
+	{bus.ErrReserved, kindEvent},
 	{bus.ErrTooMany, kindBusy},
 	{bus.ErrClosed, kindUnavailable},
 	{context.DeadlineExceeded, kindTimeout},

@@ -61,9 +61,6 @@ func (d *Door) listStreams(c *call) error {
 		return err
 	}
 	q := c.r.URL.Query()
-	if p := knownParameters(q, "after", "limit"); p != nil {
-		return p
-	}
 	after, limit, p := pageOf(q)
 	if p != nil {
 		return p
@@ -249,6 +246,8 @@ func parseFilter(text string, limits event.Limits) (f event.Filter, all bool, er
 	if text == "" {
 		return f, true, nil
 	}
-	f, err = event.ParseFilter(text, limits)
-	return f, false, err
+	if f, err = event.ParseFilter(text, limits); err != nil {
+		return f, false, problemf(kindRequest, "%v", err)
+	}
+	return f, false, nil
 }

@@ -3,8 +3,11 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spate-io/spate/auth"
@@ -30,9 +33,6 @@ var (
 // subscribe is GET /v1/subscribe: live, or from a stream.
 func (d *Door) subscribe(c *call) error {
 	q := c.r.URL.Query()
-	if p := knownParameters(q, "filter", "stream", "from", "resume", "policy", "format", "corrupt"); p != nil {
-		return p
-	}
 	raw := q.Get("format") == "data"
 	if f := q.Get("format"); f != "" && f != "cloudevents" && !raw {
 		return problemf(kindRequest, "format must be cloudevents or data, not %.40q", f)
@@ -75,26 +75,28 @@ func (d *Door) streamOf(c *call, filter string) (string, error) {
 	}
 	switch len(names) {
 	case 0:
-		return "", problemf(kindNotFound, "no stream captures all that %.80q selects: create one, or leave from out for what is published from now on", filter)
+		return "", problemf(kindNotFound, "no stream captures all that %.80q selects: create one; without from (--from), what is published from now on is received", filter)
 	case 1:
 		return names[0], nil
 	}
 	return "", problemf(kindRequest, "several streams capture all that %.80q selects: add stream=NAME, one of %.300q", filter, names)
 }
 
-// knownParameters refuses a parameter that nobody knows, or that is there twice: its misspelling would change what is read.
-func knownParameters(q url.Values, known ...string) *problem {
-	left := len(q)
-	for _, name := range known {
-		if values, there := q[name]; there {
-			left--
-			if len(values) > 1 {
-				return problemf(kindRequest, "the parameter %s is there twice", name)
-			}
-		}
+// knownParameters refuses a parameter that nobody knows, or that is there twice: its misspelling would change what is done.
+func knownParameters(query string, known []string) error {
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return problemf(kindRequest, "the parameters cannot be read: %v", err)
 	}
-	if left > 0 {
-		return problemf(kindRequest, "a parameter is not known: there are %v", known)
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		switch {
+		case !slices.Contains(known, name) && len(known) == 0:
+			return problemf(kindRequest, "the parameter %.40q is not known: there are none here", name)
+		case !slices.Contains(known, name):
+			return problemf(kindRequest, "the parameter %.40q is not known: there are %s", name, strings.Join(known, ", "))
+		case len(q[name]) > 1:
+			return problemf(kindRequest, "the parameter %s is there twice", name)
+		}
 	}
 	return nil
 }
@@ -111,7 +113,7 @@ func (s *subscription) serveLive(q url.Values, raw bool) error {
 		return problemf(kindRequest, "say which subjects: filter=sensors/+/temperature, or filter=%%23 for all")
 	}
 	limits := s.door.opts.Limits
-	if _, err := event.ParseFilter(s.filter, s.door.opts.Event); err != nil {
+	if _, _, err := parseFilter(s.filter, s.door.opts.Event); err != nil {
 		return err
 	}
 	if err := s.door.may(s.call, auth.ActionSubscribe, s.filter); err != nil {
