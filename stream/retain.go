@@ -41,21 +41,35 @@ func (l *Log) Retain(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// retain trims one partition to what its limits allow.
+// retain trims one partition to what its limits allow. An event takes more bytes in memory than in the store, so that one pass removes too little of the small
+// ones, and never too much: it is repeated until nothing is left to remove, but not for ever while others publish.
 func (l *Log) retain(ctx context.Context, s *Stream, p store.Partition) error {
-	c := &s.config
-	if c.MaxAge == 0 && c.MaxBytes == 0 && c.MaxEvents == 0 {
-		return nil
+	for range maxPasses {
+		b, err := l.store.Bounds(ctx, p)
+		if err != nil {
+			return err
+		}
+		if more, err := l.retainOnce(ctx, &s.config, p, b); err != nil || !more {
+			return err
+		}
 	}
-	b, err := l.store.Bounds(ctx, p)
-	if err != nil || b.Count == 0 {
-		return err
+	return nil
+}
+
+// maxPasses is how often a partition is trimmed at a time. The smallest event takes at least a tenth in the store, mostly a third: then 50 passes
+// leave a billionth of the excess, or what is less than an event.
+const maxPasses = 50
+
+// retainOnce trims a partition, and tells whether there may be more to trim.
+func (l *Log) retainOnce(ctx context.Context, c *Config, p store.Partition, b store.Bounds) (more bool, err error) {
+	if b.Count == 0 || c.MaxAge == 0 && c.MaxBytes == 0 && c.MaxEvents == 0 {
+		return false, nil
 	}
 	first := b.First
 	if c.MaxAge > 0 {
 		at, err := l.store.Find(ctx, p, l.opts.Clock().Add(-time.Duration(c.MaxAge)))
 		if err != nil {
-			return err
+			return false, err
 		}
 		first = max(first, at)
 	}
@@ -68,12 +82,12 @@ func (l *Log) retain(ctx context.Context, s *Stream, p store.Partition) error {
 	}
 	at, err := l.skip(ctx, store.Position{Partition: p, Offset: b.First}, events, bytes, b)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if first = max(first, at); first == b.First {
-		return nil
+		return false, nil
 	}
-	return store.Commit(ctx, l.store, &store.Batch{Trims: []store.Position{{Partition: p, Offset: first}}})
+	return bytes > 0, store.Commit(ctx, l.store, &store.Batch{Trims: []store.Position{{Partition: p, Offset: first}}})
 }
 
 // skip returns the offset after as many records, and after as many bytes, as are too many.
@@ -82,7 +96,7 @@ func (l *Log) skip(ctx context.Context, at store.Position, events, bytes int64, 
 		return at.Offset + uint64(max(0, events)), nil
 	}
 	for events > 0 || bytes > 0 {
-		records, err := l.store.Read(ctx, at, store.ReadOptions{OnCorrupt: func(*store.CorruptError) { events-- }})
+		records, err := l.store.Read(ctx, at, store.ReadOptions{OnCorrupt: func(c *store.CorruptError) { events -= int64(max(1, c.Records)) }})
 		if err != nil || len(records) == 0 {
 			return at.Offset, err
 		}

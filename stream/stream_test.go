@@ -360,6 +360,44 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+// compact is a store in which an event takes a third of what it takes in memory, as small ones do on disk.
+type compact struct{ *memstore.Store }
+
+func (s compact) Bounds(ctx context.Context, p store.Partition) (store.Bounds, error) {
+	b, err := s.Store.Bounds(ctx, p)
+	b.Bytes /= 3
+	return b, err
+}
+
+// Applying retention once leaves no more bytes than are allowed, as the store counts them, and not much less.
+func TestRetentionOfStoredBytes(t *testing.T) {
+	for _, size := range []int{1, 100, 5000} {
+		s := compact{memstore.New(memstore.Options{})}
+		defer s.Close()
+		l, err := stream.Open(t.Context(), s, stream.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := &kit{t: t, Log: l, store: s.Store, now: time.Now()}
+		const most = 20_000
+		k.create(stream.Config{Name: "s", Subjects: []string{"#"}, MaxBytes: most, Partitions: 1})
+		for range 2000 {
+			k.publish("a", strings.Repeat("x", size))
+		}
+		before, err := s.Bounds(t.Context(), store.Partition{Stream: "s"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Retain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		after, err := s.Bounds(t.Context(), store.Partition{Stream: "s"})
+		if one := before.Bytes/before.Count + 1; err != nil || before.Bytes < 2*most || after.Bytes > most || after.Bytes < most-2*one {
+			t.Errorf("events of %d: %d bytes are left of %d, %v", size, after.Bytes, before.Bytes, err)
+		}
+	}
+}
+
 // Retention runs by itself until its context ends.
 func TestRun(t *testing.T) {
 	s := memstore.New(memstore.Options{})
