@@ -52,6 +52,9 @@ func (d *durable) open(o *Options) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := checkStreams(o); err != nil {
+		return err
+	}
 	for _, c := range o.Streams {
 		if _, err = d.streams.Create(ctx, c); errors.Is(err, stream.ErrExists) {
 			_, err = d.streams.Update(ctx, c)
@@ -61,6 +64,22 @@ func (d *durable) open(o *Options) (err error) {
 		}
 	}
 	return nil
+}
+
+// checkStreams reports all that is wrong with the streams of the options, before one is made.
+func checkStreams(o *Options) error {
+	var errs []error
+	names := map[string]bool{}
+	for _, c := range o.Streams {
+		if err := c.Validate(o.Bus.Event); err != nil {
+			errs = append(errs, fmt.Errorf("the stream %.80q: %w", c.Name, err))
+		}
+		if names[c.Name] {
+			errs = append(errs, fmt.Errorf("two streams are called %.80q, and the second would replace the first: %w", c.Name, stream.ErrConfig))
+		}
+		names[c.Name] = true
+	}
+	return errors.Join(errs...)
 }
 
 func (d *durable) log() *stream.Log {

@@ -211,6 +211,10 @@ func TestDataErrors(t *testing.T) {
 			o.Data = t.TempDir()
 			o.Streams = []stream.Config{{Name: "$evil", Subjects: []string{"x"}}}
 		}, stream.ErrConfig, "the server's own"},
+		"two streams of one name": {func(o *spate.Options) {
+			o.Data = t.TempDir()
+			o.Streams = []stream.Config{{Name: "x", Subjects: []string{"x"}}, {Name: "x", Subjects: []string{"y"}}}
+		}, stream.ErrConfig, "two streams are called"},
 		"streams, no store": {func(o *spate.Options) { o.Data = ""; o.Streams = []stream.Config{{Name: "x"}} }, nil, "no store"},
 	}
 	for name, tt := range tests {

@@ -18,7 +18,7 @@ import (
 // without opening a listener, each with its place and its key.
 func (s *Settings) check() (errs []error) {
 	fail := func(path, format string, args ...any) {
-		if s.unread[sectionOf(path)] {
+		if s.doubtful(path) {
 			return // what is wrong with it may be that it could not be read
 		}
 		errs = append(errs, s.problem(path, fmt.Errorf(format, args...)))
@@ -28,7 +28,7 @@ func (s *Settings) check() (errs []error) {
 	}
 	s.checkTLS("tls", s.TLS, fail)
 	open := s.checkAuth(func(err error) {
-		if !s.unread["auth"] {
+		if path, _, _ := strings.Cut(err.Error(), ": "); !s.doubtful(path) {
 			errs = append(errs, s.located(err))
 		}
 	})
@@ -52,16 +52,31 @@ func (s *Settings) check() (errs []error) {
 	if c := s.RESP.CreateStreams; c != "yes" && c != "no" && c != "auto" {
 		fail("resp.create_streams", "%q is not one of yes, no and auto", c)
 	}
-	for i, c := range s.Streams {
-		if err := c.Validate(s.Bus.Event); err != nil {
-			fail(fmt.Sprintf("streams[%d]", i), "%v", err)
-		}
-	}
+	s.checkStreams(fail)
 	if _, known := overflows()[s.RESP.Overflow]; !known {
 		fail("resp.overflow", "%q is not one of disconnect, drop-newest, drop-oldest and block", s.RESP.Overflow)
 	}
 	s.checkLimits(fail)
 	return errs
+}
+
+// checkStreams reports what is wrong with the streams, whose filters depend on the limits of events.
+func (s *Settings) checkStreams(fail func(path, format string, args ...any)) {
+	if s.doubtful("bus.event") {
+		return
+	}
+	names := make(map[string]int)
+	for i, c := range s.Streams {
+		path := fmt.Sprintf("streams[%d]", i)
+		for _, p := range c.Problems(s.Bus.Event) {
+			fail(path+"."+p.Key, "%w", p.Err)
+		}
+		if same, twice := names[c.Name]; twice && c.Name != "" {
+			fail(path+".name", "%.80q is the name of streams[%d] already; give each name once", c.Name, same)
+		} else {
+			names[c.Name] = i
+		}
+	}
 }
 
 func checkEngine(path, name string, fail func(path, format string, args ...any)) {

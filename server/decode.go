@@ -25,17 +25,20 @@ type decoder struct {
 	where   func(line int) string // "spate.yaml:12", "SPATE_ENGINE" or "--engine"
 	origins map[string]string     // by path: where the value comes from
 	flag    bool                  // where is a flag, which says enough without the key
-	unread  []string              // the paths at which something is wrong
+	unread  []unread              // what is wrong, and where
 	errs    []error
 	depth   int
 }
 
 func (d *decoder) failf(n *yaml.Node, path, format string, args ...any) {
-	what := fmt.Sprintf(format, args...)
-	if path != "" && !d.flag {
-		what = path + ": " + what
+	d.fail(n, unread{path: path}, fmt.Sprintf(format, args...))
+}
+
+func (d *decoder) fail(n *yaml.Node, u unread, what string) {
+	if u.path != "" && !d.flag {
+		what = u.path + ": " + what
 	}
-	d.unread = append(d.unread, path)
+	d.unread = append(d.unread, u)
 	d.errs = append(d.errs, fmt.Errorf("%s: %s", d.where(n.Line), what))
 }
 
@@ -95,7 +98,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 				return
 			}
 		}
-		d.failf(k, join(path, shown(name)), "unknown key%s", suggest(name, keys))
+		d.fail(k, unread{path: join(path, shown(name)), unknown: true}, "unknown key"+suggest(name, keys))
 	})
 }
 
@@ -135,7 +138,7 @@ func (d *decoder) leaf(n *yaml.Node, v reflect.Value, path string) {
 		return
 	}
 	if err := setLeaf(v, n.Value, mayBeNone(path)); err != nil {
-		d.failf(n, path, "%v", err)
+		d.fail(n, unread{path: path, leaf: true}, err.Error())
 	}
 }
 

@@ -43,15 +43,22 @@ type Settings struct {
 	Config
 	origins map[string]string
 	flags   map[string]bool // the origins that are flags
-	unread  map[string]bool // the sections of which something could not be read
+	unread  []unread
+}
+
+// An unread is something that could not be read.
+type unread struct {
+	path    string
+	unknown bool // the key: any other of those beside it may be meant
+	leaf    bool // a single value: nothing depends on it but what is said about its key
 }
 
 // maxFile bounds the configuration file. A thousand users take 200 KiB.
 const maxFile = 4 << 20
 
 // Load reads the sources and checks the outcome. Everything that is wrong is
-// reported at once, each with its place and its key; what could not be read is
-// not checked, and neither is what depends on it.
+// reported at once, each with its place and its key; a key that could not be read
+// is not checked, and neither is what depends on it.
 func Load(from Sources) (*Settings, error) {
 	s := &Settings{Config: Default(), origins: make(map[string]string), flags: make(map[string]bool)}
 	var errs []error
@@ -81,25 +88,39 @@ func (s *Settings) decoder(where func(line int) string) *decoder {
 // decode writes n into v, and notes the sections of which it could not read all.
 func (s *Settings) decode(d *decoder, n *yaml.Node, v reflect.Value, path string) []error {
 	d.value(n, v, path)
-	for _, at := range d.unread {
-		s.skip(at)
+	for _, u := range d.unread {
+		s.skip(u)
 	}
 	return d.errs
 }
 
-// skip keeps the section of a key from being checked. Whether a listener is in
+// skip keeps what depends on something that could not be read from being checked. Whether a listener is in
 // order depends on tls and auth, and a section that is not known may be either.
-func (s *Settings) skip(path string) {
-	if s.unread == nil {
-		s.unread = make(map[string]bool)
-	}
-	section := sectionOf(path)
+func (s *Settings) skip(u unread) {
+	s.unread = append(s.unread, u)
+	section := sectionOf(u.path)
 	known := slices.ContainsFunc(keysOf(reflect.TypeFor[Config]()), func(k key) bool { return k.name == section })
-	s.unread[section] = true
-	if section == "auth" || section == "tls" || !known {
-		s.unread["auth"], s.unread["tls"], s.unread["listen"] = true, true, true
+	if !known || (section == "auth" || section == "tls") && !u.leaf {
+		s.unread = append(s.unread, unread{path: "auth"}, unread{path: "tls"}, unread{path: "listen"})
 	}
 }
+
+// doubtful tells whether what is wrong with a key may be that something could not be read: the key, one below or above it, or one
+// beside it whose name is not known, if the key itself was not written.
+func (s *Settings) doubtful(path string) bool {
+	return slices.ContainsFunc(s.unread, func(u unread) bool {
+		return within(u.path, path) || within(path, u.path) || u.unknown && parentOf(u.path) == parentOf(path) && !s.written(path)
+	})
+}
+
+// within tells whether a key is another, or below it.
+func within(path, above string) bool {
+	rest, found := strings.CutPrefix(path, above)
+	return found && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// parentOf is what a key is one of.
+func parentOf(path string) string { return path[:max(0, strings.LastIndexByte(path, '.'))] }
 
 // sectionOf is the first word of a path.
 func sectionOf(path string) string {
@@ -187,7 +208,7 @@ func (s *Settings) readEnviron(environ []string) (errs []error) {
 		}
 		path, found := known[name]
 		if !found {
-			s.skip(name)
+			s.skip(unread{path: name, unknown: true})
 			errs = append(errs, fmt.Errorf("%s: no key of the configuration has this name; see docs/config.md", name))
 			continue
 		}
@@ -215,7 +236,7 @@ func (s *Settings) set(path, from string, values []string) []error {
 	case strings.HasPrefix(last, "[") || strings.HasPrefix(last, "{"):
 		var doc yaml.Node
 		if err := yaml.Unmarshal([]byte(last), &doc); err != nil {
-			s.skip(path)
+			s.skip(unread{path: path})
 			return []error{fmt.Errorf("%s: %s: not YAML: %s", from, path, strings.TrimPrefix(err.Error(), "yaml: "))}
 		}
 		n = doc.Content[0]

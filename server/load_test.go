@@ -64,7 +64,22 @@ func TestFilesThatAreWrong(t *testing.T) {
 			":2: limits.message: 1074790400 is more than 1073741824 bytes (1GiB), the largest request that resp can read"}},
 		{"an argument that is too long for resp", "resp:\n  limits:\n    bulk: 2GiB\n", []string{":3: resp.limits.bulk: 2147483648 is more than 1073741824 bytes (1GiB)"}},
 		{"a stream with a name of the server", "streams:\n  - {name: $evil, subjects: [a]}\n", []string{
-			`:2: streams[0]: the configuration of the stream is not usable: the name "$evil" is the server's own`}},
+			`:2: streams[0].name: "$evil" is the server's own`}},
+		{"two streams of one name", "streams:\n  - {name: a, subjects: [a]}\n  - name: b\n    subjects: [b]\n  - subjects: [c]\n    name: a\n", []string{
+			`:6: streams[2].name: "a" is the name of streams[0] already; give each name once`}},
+		{"streams that make no sense", "streams:\n  - name: a\n    subjects:\n      - a/+\n      - a/#/b\n      - a/+\n    key: level:3\n    max_age: 1ms\n" +
+			"    max_bytes: 5\n    max_events: 7\n    durability: maybe\n  - name: b\n    subjects: ['#']\n    key: level:999999\n    dedupe: -1s\n    max_bytes: 2000\n    max_event_bytes: 3000\n", []string{
+			":5: streams[0].subjects[1]: ", ":11: streams[0].durability: must be fsync, interval or none, not \"maybe\"",
+			`:6: streams[0].subjects[2]: "a/+" is there already, as subjects[0]; give each filter once`,
+			":8: streams[0].max_age: 1ms is less than 1s, the least", ":9: streams[0].max_bytes: 5 is less than 1024, the least",
+			":15: streams[1].dedupe: must not be negative", `:14: streams[1].key: "level:999999" names a level that no subject of the stream has: they have 128 at most`,
+			":16: streams[1].max_bytes: 2000 is less than the largest event of the stream, max_event_bytes: 3000"}},
+		{"what is read beside what is not", "limits: {connections: many, per_address: 0}\nstreams:\n  - {name: a, subjects: [a], max_age: soon, durability: maybe}\n" +
+			"  - {name: b, subjcts: [b], key: level}\nauth:\n  password_cache: long\n  users: [{name: anna, password: secret}]\nlog: {tint: red, level: loud}\nlisten: [redis://127.0.0.1:1]\n", []string{
+			`:1: limits.connections: "many" is not`, `:3: streams[0].max_age: "soon" is no duration`, ":4: streams[1].subjcts: unknown key; did you mean subjects?",
+			`:6: auth.password_cache: "long" is not a duration`, ":8: log.tint: unknown key", ":5: auth.roles: there is no role", ":7: auth.users[0].password: is not",
+			`:9: listen[0]: "redis://127.0.0.1:1" is not a listener`, `:8: log.level: "loud" is not`, ":3: streams[0].durability: must be", ":4: streams[1].key: must be",
+			":1: limits.per_address: 0 would let nobody in"}},
 		{"several things", "engine: kqueue\nlog: {format: xml}\n", []string{
 			`:1: engine: "kqueue" is not one of epoll and net`, `:2: log.format: "xml" is not one of auto, text and json`}},
 		{"a word that is like another by chance", "foo: 1\n", []string{":1: foo: unknown key; known here: listen, engine"}},

@@ -142,7 +142,7 @@ func (l *Log) load(e store.Entry) error {
 	err := json.Unmarshal(e.Data, &d)
 	var st *Stream
 	if err == nil {
-		st, err = l.parse(d.Config)
+		st, err = l.build(d.Config)
 	}
 	if err != nil {
 		return fmt.Errorf("the stored configuration %q: %w", e.Key, err)
@@ -152,10 +152,23 @@ func (l *Log) load(e store.Entry) error {
 	return nil
 }
 
-// parse checks a configuration.
+// parse checks a configuration that is given.
 func (l *Log) parse(c Config) (*Stream, error) {
+	p := problems{}
+	p.structure(c, l.opts.Limits)
+	p.sense(c, l.opts.Limits)
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	return l.build(c)
+}
+
+// build makes a stream of a configuration, which may be a stored one.
+func (l *Log) build(c Config) (*Stream, error) {
 	c = c.withDefaults()
-	if err := c.check(l.opts.Limits); err != nil {
+	p := problems{}
+	p.structure(c, l.opts.Limits)
+	if err := p.err(); err != nil {
 		return nil, err
 	}
 	s := &Stream{config: c, durability: durabilities[c.Durability]}

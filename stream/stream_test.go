@@ -260,8 +260,8 @@ func TestChange(t *testing.T) {
 			t.Errorf("changing it to %+v returned %v", other, err)
 		}
 	}
-	k.create(stream.Config{Name: "one", Subjects: []string{"one"}, Partitions: 1, Key: "level:2"})
-	if got, err := k.Update(t.Context(), stream.Config{Name: "one", Subjects: []string{"one"}, MaxEvents: 5}); err != nil || got.Refiltered() || got.Config().Partitions != 1 || got.Config().Key != "level:2" {
+	k.create(stream.Config{Name: "one", Subjects: []string{"one/#"}, Partitions: 1, Key: "level:2"})
+	if got, err := k.Update(t.Context(), stream.Config{Name: "one", Subjects: []string{"one/#"}, MaxEvents: 5}); err != nil || got.Refiltered() || got.Config().Partitions != 1 || got.Config().Key != "level:2" {
 		t.Errorf("what was not given became %+v, %v", got, err)
 	}
 	if err := k.Remove(t.Context(), "one"); err != nil {
@@ -287,6 +287,35 @@ func TestChange(t *testing.T) {
 	k.create(c)
 	if got := k.read("s", "", stream.Beginning); got != nil {
 		t.Errorf("a stream of the same name holds %v", got)
+	}
+}
+
+// What can be stored and nobody can want is refused, when it is created and when it is changed, and read if it is stored.
+func TestConfigWithoutSense(t *testing.T) {
+	k := newKit(t)
+	for key, c := range map[string]stream.Config{
+		"subjects[1]": {Subjects: []string{"a", "a"}}, "key": {Subjects: []string{"a/b", "+/b/+"}, Key: "level:4"},
+		"max_age": {MaxAge: stream.Duration(time.Second - 1)}, "max_bytes": {MaxBytes: 1023},
+	} {
+		c.Name = "s"
+		if c.Subjects == nil {
+			c.Subjects = []string{"#"}
+		}
+		var wrong *stream.FieldError
+		if _, err := k.Create(t.Context(), c); !errors.Is(err, stream.ErrConfig) || !errors.As(err, &wrong) || wrong.Key != key {
+			t.Errorf("%s: %v", key, err)
+		}
+		if p := c.Problems(event.Limits{}); len(p) != 1 {
+			t.Errorf("%s: %d problems: %v", key, len(p), p)
+		}
+	}
+	k.create(stream.Config{Name: "s", Subjects: []string{"a/b", "+/b/+"}, Key: "level:3", MaxAge: stream.MinAge, MaxBytes: stream.MinBytes})
+	k.create(stream.Config{Name: "deep", Subjects: []string{"a/#"}, Key: "level:128"})
+	if _, err := k.Update(t.Context(), stream.Config{Name: "s", Subjects: []string{"a/b"}}); !errors.Is(err, stream.ErrConfig) {
+		t.Errorf("a key that no subject reaches any more: %v", err)
+	}
+	if _, err := stream.Open(t.Context(), k.store, stream.Options{Limits: event.Limits{SubjectLevels: 5}}); err != nil {
+		t.Errorf("a stream that was stored before the limits were changed: %v", err)
 	}
 }
 
