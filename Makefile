@@ -57,6 +57,10 @@ e2e: ## Real clients against the built binary (needs redis-server and redis-tool
 
 ##@ Now and then
 
+differential: ## Send ROUNDS (300) of random requests to Spate and to redis-server, of a seed that it prints (or SEED)
+	@seed=$${SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} && echo "seed $$seed" && \
+	$(GO) test ./protocol/resp -run '^TestDifferentialRandom$$' -count=1 -timeout 1h -seed $$seed -rounds $${ROUNDS:-300}
+
 crash: ## Kill the server 200 times, cut its power 200 times, flip bits in its files
 	$(GO) test -count=1 -run TestFlippedTables ./store/pebblestore -args -flips 40
 	$(GO) test -count=1 -timeout 30m -v ./internal/crash -args -kills 200

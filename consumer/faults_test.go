@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,38 +20,64 @@ import (
 	"github.com/spate-io/spate/task"
 )
 
-// A handler that publishes without end is stopped at what a commit takes, and its event becomes a dead letter; one that
-// ignores the error keeps nothing either.
+// heldMemory is what is in use, after a collection.
+func heldMemory() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// A handler that publishes a gigabyte, in many events or in one, is stopped at what a commit takes, whether or not it heeds the error: nothing of it is kept, its
+// event becomes a dead letter that says why, and others go on.
 func TestStepTooLarge(t *testing.T) {
-	for _, ignored := range []bool{false, true} {
-		n := newNode(t, memstore.New(memstore.Options{}))
-		n.handle(consumer.Config{Retry: task.Backoff{Attempts: 2, Initial: time.Millisecond}}, func(ctx context.Context, d *consumer.Delivery) error {
-			for i := 0; string(d.Event.Data) == "flood"; i++ {
-				err := d.Publish(&event.Event{Subject: "out/flood", Data: make([]byte, 1<<20)})
-				if i > 1024 {
-					t.Fatal("a gigabyte was taken")
-				}
-				if err != nil {
-					if !errors.Is(err, consumer.ErrStepTooLarge) {
-						t.Errorf("got %v", err)
-					}
-					if ignored {
-						return nil
-					}
-					return err
-				}
+	const gigabyte = 1 << 30
+	flood := func(each int) consumer.Handler {
+		return func(_ context.Context, d *consumer.Delivery) error {
+			var err error
+			for range gigabyte / each {
+				err = errors.Join(err, d.Publish(&event.Event{Subject: "out/flood", Data: make([]byte, each)}))
 			}
-			return forward(ctx, d)
+			return err
+		}
+	}
+	for name, tt := range map[string]struct {
+		handler consumer.Handler
+		says    string
+	}{
+		"many": {flood(1 << 20), "publishing on \"out/flood\": the step publishes and keeps more than one commit may hold"},
+		"one":  {flood(gigabyte), "has 1073741824 bytes of data, at most 16777216 are allowed"},
+		"ignored": {func(ctx context.Context, d *consumer.Delivery) error {
+			_ = flood(1<<20)(ctx, d)
+			return nil
+		}, "the step publishes and keeps more than one commit may hold"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, memstore.New(memstore.Options{}))
+			before := heldMemory()
+			var most atomic.Uint64
+			n.handle(consumer.Config{Retry: task.Backoff{Attempts: 2, Initial: time.Millisecond}}, func(ctx context.Context, d *consumer.Delivery) error {
+				if string(d.Event.Data) != "flood" {
+					return forward(ctx, d)
+				}
+				err := tt.handler(ctx, d)
+				most.Store(max(most.Load(), heldMemory()))
+				return err
+			})
+			n.publish("k", "before", "flood", "after")
+			n.run()
+			n.caughtUp("c")
+			if got := n.read("out"); !slices.Equal(got["out/k"], []string{"before", "after"}) || got["out/flood"] != nil {
+				t.Errorf("got %v, and %d of the flood", got["out/k"], len(got["out/flood"]))
+			}
+			letters, err := n.set.Dead(t.Context(), "", "", 10)
+			if err != nil || len(letters) != 1 || !strings.Contains(letters[0].Reason, tt.says) {
+				t.Errorf("%+v, %v", letters, err)
+			}
+			if took := int64(most.Load()) - int64(before); took > 64<<20 { // a commit takes 32 MiB
+				t.Errorf("%d MiB were held", took>>20)
+			}
 		})
-		n.publish("k", "before", "flood", "after")
-		n.run()
-		n.caughtUp("c")
-		if got := n.read("out"); !slices.Equal(got["out/k"], []string{"before", "after"}) || got["out/flood"] != nil {
-			t.Errorf("ignored %t: got %v, and %d of the flood", ignored, got["out/k"], len(got["out/flood"]))
-		}
-		if letters, err := n.set.Dead(t.Context(), "", "", 10); len(letters) != 1 || err != nil {
-			t.Errorf("%d dead letters, %v", len(letters), err)
-		}
 	}
 }
 

@@ -1,10 +1,12 @@
 package stream_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -540,6 +542,37 @@ func TestDurability(t *testing.T) {
 		_, got, err := k.Add(&store.Batch{}, &event.Event{Subject: subject})
 		if err != nil || got != want {
 			t.Errorf("%s: %v, %v", subject, got, err)
+		}
+	}
+
+	for _, name := range []string{"at the creation", "at the start"} {
+		var out bytes.Buffer
+		o := stream.Options{Clock: k.clock, Logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+		l, err := stream.Open(t.Context(), k.store, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		weak := stream.Config{Name: "weak", Subjects: []string{"#"}, Durability: "none"}
+		if name == "at the creation" {
+			if err := l.Remove(t.Context(), "weak"); err != nil {
+				t.Fatal(err)
+			}
+			out.Reset()
+			if _, err := l.Create(t.Context(), weak); err != nil {
+				t.Fatal(err)
+			}
+		}
+		said := out.String()
+		for _, line := range []string{
+			`msg="a stream does not wait for the disk: what it acknowledges may be lost" stream=weak durability=none lost="up to the last ten seconds, when the process is killed or the power fails"`,
+			`msg="a stream does not wait for the disk: what it acknowledges may be lost" stream=middle durability=interval lost="up to the last second, when the process is killed or the power fails"`,
+		} {
+			if want := name == "at the start" || strings.Contains(line, "weak"); strings.Contains(said, line) != want {
+				t.Errorf("%s: %q, want %q: %t", name, said, line, want)
+			}
+		}
+		if strings.Contains(said, "strong") {
+			t.Errorf("%s: %q", name, said)
 		}
 	}
 }

@@ -23,6 +23,7 @@ const recordFile = "testdata/redis-7.0.15.json"
 var (
 	record = flag.Bool("record", false, "write the replies of redis-server to "+recordFile)
 	seed   = flag.Uint64("seed", 1, "of the random requests")
+	rounds = flag.Uint64("rounds", 30, "of random requests, half as many of random requests for streams")
 )
 
 // side is one of the servers that are compared.
@@ -279,13 +280,13 @@ func TestDifferentialRandom(t *testing.T) {
 	eachDriver(t, func(t *testing.T, driver string) {
 		s := serveUnix(t, driver, resp.Options{})
 		ours := s.side()
-		for round := range uint64(30) {
+		for round := range *rounds {
 			sc := randomScript(rand.New(rand.NewPCG(*seed, round)))
 			compare(t, fmt.Sprintf("Spate, seed %d, round %d,", *seed, round), quoted(ours.play(t, sc)), sc, quoted(live.play(t, sc)))
 		}
 		for name, options := range map[string]func(testing.TB) resp.Options{"streams": durable, "one stream": sharing} {
 			ours = serveUnix(t, driver, options(t)).side()
-			for round := range uint64(15) {
+			for round := range *rounds / 2 {
 				sc := randomStreamScript(rand.New(rand.NewPCG(*seed, round)))
 				compare(t, fmt.Sprintf("Spate, %s, seed %d, round %d,", name, *seed, round), quoted(ours.play(t, sc)), sc, quoted(live.play(t, sc)))
 			}
