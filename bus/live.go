@@ -6,7 +6,10 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/spate-io/spate/consumer"
+	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/task"
@@ -111,7 +114,8 @@ type liveHandler struct {
 	handler Handler
 	queue   *Queue
 	working sync.WaitGroup
-	handled atomic.Uint64 // of those taken from the queue
+	lines   engine.LineLimit // of the log, about events that failed
+	handled atomic.Uint64    // of those taken from the queue
 }
 
 // busy returns how many events wait, and how many are being handled.
@@ -143,6 +147,22 @@ func (l *liveHandler) run(ctx context.Context) {
 		l.working.Go(func() { l.work(ctx) })
 	}
 	l.working.Wait()
+	l.sayLeftOut()
+}
+
+// say logs an event that could not be handled. The lines are few, as those of durable handlers are.
+func (l *liveHandler) say(args ...any) {
+	if l.lines.Allow(time.Now()) {
+		l.sayLeftOut()
+		l.node.opts.Logger.With("kind", l.kind, "name", l.name).Warn("an event could not be handled", args...)
+	}
+}
+
+// sayLeftOut says how many events had no line of their own.
+func (l *liveHandler) sayLeftOut() {
+	if n := l.lines.Take(); n > 0 {
+		l.node.opts.Logger.Warn("failures of a handler without a line of their own: too many at a time", "kind", l.kind, "name", l.name, "count", n)
+	}
 }
 
 // work is a worker. When its handler calls runtime.Goexit, another takes its place.
@@ -170,7 +190,7 @@ func (l *liveHandler) handleAll(ctx context.Context) {
 		d := &Delivery{Record: store.Record{Event: e}, Consumer: l.name, Attempt: 1}
 		task.Finally(func() error { return l.handler(ctx, d) }, func(err error) {
 			if failed(err) {
-				l.node.opts.Logger.Warn("an event could not be handled", "kind", l.kind, "name", l.name, "subject", e.Subject, "id", e.ID, "error", err)
+				l.say("subject", e.Subject, "id", e.ID, "error", consumer.CutError(err))
 			}
 			l.handled.Add(1)
 		})

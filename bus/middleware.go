@@ -37,11 +37,11 @@ func (n *Node) wrap(own []Middleware, h Handler) Handler {
 }
 
 // Recovery returns middleware that makes a panic an error, a [task.PanicError] with the stack. Middleware has it inside of it already; it is for what is
-// to be kept from the middleware further out.
+// to be kept from the middleware further out. A text of an error that is longer than [consumer.MaxErrorText] is cut.
 func Recovery() Middleware {
 	return func(next Handler) Handler {
 		return func(ctx context.Context, d *Delivery) error {
-			return task.Try(func() error { return next(ctx, d) })
+			return consumer.CutError(task.Try(func() error { return next(ctx, d) }))
 		}
 	}
 }

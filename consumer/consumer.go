@@ -83,11 +83,6 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-const (
-	maxName         = 200
-	defaultAttempts = 10
-)
-
 func orDefault[T int | time.Duration](n, def T) T {
 	if n <= 0 {
 		return def

@@ -55,12 +55,6 @@ const (
 	headerCount    = 9
 )
 
-// Bounds of what is kept of an error.
-const (
-	maxReason = 4 << 10
-	maxStack  = 16 << 10
-)
-
 // reserve makes the streams of dead letters.
 func (s *Set) reserve(ctx context.Context) error {
 	for _, name := range []string{DeadStream, RedriveStream} {
@@ -72,7 +66,7 @@ func (s *Set) reserve(ctx context.Context) error {
 	return nil
 }
 
-// letter makes a dead letter of an event.
+// letter makes a dead letter of an event. The cause has been cut.
 func (c *Consumer) letter(it *item, cause error) *event.Event {
 	d := &it.d
 	stack := ""
@@ -83,8 +77,8 @@ func (c *Consumer) letter(it *item, cause error) *event.Event {
 	e := &event.Event{
 		Subject: DeadSubject(c.config.Name), Key: d.Event.Key, Time: c.set.opts.Clock(), Data: d.Event.Data,
 		Headers: append([]event.Header{
-			{Name: headerReason, Value: clip(cause.Error(), maxReason)},
-			{Name: headerStack, Value: clip(stack, maxStack)},
+			{Name: headerReason, Value: cause.Error()},
+			{Name: headerStack, Value: cut(stack, maxStack)},
 			{Name: headerAttempts, Value: strconv.Itoa(d.Attempt)},
 			{Name: headerStream, Value: d.Stream},
 			{Name: headerPart, Value: strconv.Itoa(d.Number)},
@@ -98,13 +92,6 @@ func (c *Consumer) letter(it *item, cause error) *event.Event {
 		e.ID = d.Event.ID // it is longer than events may be, and kept nevertheless
 	}
 	return e
-}
-
-func clip(s string, most int) string {
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
 }
 
 // encodeTime keeps every time, also those that RFC 3339 has no year for.

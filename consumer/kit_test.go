@@ -31,7 +31,7 @@ type node struct {
 }
 
 // newNode makes the streams "in" and "out", and a set that is not running yet.
-func newNode(t testing.TB, s *memstore.Store) *node {
+func newNode(t testing.TB, s *memstore.Store, change ...func(*consumer.Options)) *node {
 	t.Helper()
 	t.Cleanup(func() { _ = s.Close() })
 	l, err := stream.Open(t.Context(), s, stream.Options{})
@@ -44,7 +44,7 @@ func newNode(t testing.TB, s *memstore.Store) *node {
 		}
 	}
 	n := &node{t: t, store: s, log: l, ids: &event.Generator{}}
-	n.set = consumer.NewSet(consumer.Options{
+	o := consumer.Options{
 		Log: l, Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil)), Grace: time.Second,
 		Prepare: func(e *event.Event) error {
 			if e.ID.IsZero() {
@@ -71,7 +71,11 @@ func newNode(t testing.TB, s *memstore.Store) *node {
 			defer n.mu.Unlock()
 			n.delivered = append(n.delivered, events...)
 		},
-	})
+	}
+	for _, fn := range change {
+		fn(&o)
+	}
+	n.set = consumer.NewSet(o)
 	return n
 }
 

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -172,7 +173,7 @@ func (c *chain) call(outer context.Context, batch []*item, more *bool) {
 				err = it.err // the handler went on nevertheless
 			}
 		}
-		*more = c.settle(outer, batch, err)
+		*more = c.settle(outer, batch, CutError(err))
 	})
 }
 
@@ -209,7 +210,7 @@ func (c *chain) settle(ctx context.Context, batch []*item, err error) (more bool
 		forget(batch)
 		consumer.stats.dead.Add(1)
 		batch[0].dead = consumer.letter(batch[0], err)
-		consumer.log.Error("an event became a dead letter", "stream", p.at.Stream, "partition", p.at.Number, "offset", batch[0].at,
+		consumer.say(slog.LevelError, "an event became a dead letter", "stream", p.at.Stream, "partition", p.at.Number, "offset", batch[0].at,
 			"subject", batch[0].d.Event.Subject, "id", batch[0].d.Event.ID, "attempts", c.tries, "error", err)
 	default:
 		consumer.stats.retried.Add(1)
@@ -218,6 +219,22 @@ func (c *chain) settle(ctx context.Context, batch []*item, err error) (more bool
 	}
 	c.finishLocked(batch)
 	return true
+}
+
+// say logs what became of an event. Handlers decide how often that is, so the lines are few, and those that are left out are counted.
+func (c *Consumer) say(level slog.Level, what string, args ...any) {
+	if !c.log.Enabled(context.Background(), level) || !c.lines.Allow(time.Now()) {
+		return
+	}
+	c.sayLeftOut()
+	c.log.Log(context.Background(), level, what, args...)
+}
+
+// sayLeftOut says how many events had no line of their own.
+func (c *Consumer) sayLeftOut() {
+	if n := c.lines.Take(); n > 0 {
+		c.log.Warn("failures of a handler without a line of their own: too many at a time", "count", n)
+	}
 }
 
 // forget drops what handlers wanted to commit.
@@ -256,7 +273,7 @@ func (c *chain) finishLocked(batch []*item) {
 // holdLocked has the chain wait for its next attempt.
 func (c *chain) holdLocked(d time.Duration, err error) {
 	p := c.part
-	p.consumer.log.Warn("a handler failed; it is called again", "stream", p.at.Stream, "partition", p.at.Number, "offset", c.items[0].at,
+	p.consumer.say(slog.LevelWarn, "a handler failed; it is called again", "stream", p.at.Stream, "partition", p.at.Number, "offset", c.items[0].at,
 		"subject", c.items[0].d.Event.Subject, "attempt", c.tries, "after", d, "error", err)
 	c.due = time.Now().Add(d)
 	heap.Push(&p.held, c)

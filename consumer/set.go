@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
@@ -71,6 +72,7 @@ type Consumer struct {
 	stepLimits store.Limits // of one step: half of what a commit takes
 	log        *slog.Logger
 	stats      counters
+	lines      engine.LineLimit // of the log, about events that failed
 	hard       context.Context
 	pool       *pool
 
@@ -255,6 +257,7 @@ func (c *Consumer) run(ctx context.Context) (paused bool, err error) {
 	defer stop()
 	c.setParts(parts)
 	defer c.setParts(nil)
+	defer c.sayLeftOut()
 	scope := task.Scope{Policy: task.KeepGoing}
 	for _, p := range parts {
 		scope.Go(context.WithoutCancel(ctx), fmt.Sprintf("consumer %s, %s/%d", c.config.Name, p.at.Stream, p.at.Number), func(context.Context) error {

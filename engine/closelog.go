@@ -53,7 +53,7 @@ func (e *Engine) sayLeftOut() {
 	}
 }
 
-// A LineLimit is a token bucket for lines of the log about connections that ended:
+// A LineLimit is a token bucket for lines of the log whose number others decide, such as those about connections that ended:
 // 100 at once, and another each 100 ms. The zero value is full. Its methods may be
 // called from any goroutine.
 type LineLimit struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spate-io/spate/task"
 )
@@ -273,8 +274,9 @@ func (c *Conn) panicked(doing string, p any) error {
 	if p == nil {
 		p = task.ErrGoexit
 	}
+	said := strings.TrimPrefix((&task.PanicError{Value: p}).Error(), "panic: ") // of a long value only the beginning
 	c.eng.stats.panics.Add(1)
 	c.Logger().Error("a handler panicked; its connection is closed",
-		"doing", doing, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	return Because(ReasonPanic, fmt.Errorf("panic while %s: %v", doing, p))
+		"doing", doing, "panic", said, "stack", string(debug.Stack()))
+	return Because(ReasonPanic, fmt.Errorf("panic while %s: %s", doing, said))
 }

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
+	"strings"
 )
 
 // What a task that gave no result of its own ends with. Test for them with errors.Is.
@@ -45,13 +46,25 @@ type PanicError struct {
 	Stack []byte
 }
 
-// Error says who panicked and with what, on one line where the value is one. The stack is not part of it:
+// Error says who panicked and with what, on one line where the value is one, and of a long one the first 3 KiB. The stack is not part of it:
 // log the error itself, or its Stack.
 func (e *PanicError) Error() string {
 	if e.Task == "" {
-		return fmt.Sprintf("panic: %v", e.Value)
+		return "panic: " + e.text()
 	}
-	return fmt.Sprintf("task %q panicked: %v", e.Task, e.Value)
+	return fmt.Sprintf("task %q panicked: %s", e.Task, e.text())
+}
+
+// text is the value, or its beginning and its size.
+func (e *PanicError) text() string {
+	text, plain := e.Value.(string)
+	if !plain {
+		text = fmt.Sprint(e.Value)
+	}
+	if len(text) > maxPanicText {
+		return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(text[:maxPanicText], ""), len(text))
+	}
+	return text
 }
 
 // Unwrap returns the value if it is an error, so that errors.Is sees through a panic(err).

@@ -17,6 +17,9 @@ const (
 	// back a spawn for a sixteenth of its time.
 	registryShards = 16
 
+	// maxPanicText is how many bytes of what panic was called with a PanicError prints: a handler may panic with all that it was given.
+	maxPanicText = 3 << 10
+
 	// maxBackoff caps every delay between two attempts, so that no multiplication can overflow: a day.
 	maxBackoff = 24 * 60 * 60 * 1e9
 )
