@@ -357,7 +357,7 @@ func TestManage(t *testing.T) {
 	if got := n.read("out")["out/k"]; len(got) != 8 {
 		t.Errorf("got %v after a reset to the future", got)
 	}
-	if err := n.set.Remove(t.Context(), "c"); err != nil {
+	if err := n.set.Remove(t.Context(), "c", true); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := n.set.Info(t.Context(), "c"); !errors.Is(err, consumer.ErrNotFound) {
@@ -435,7 +435,7 @@ func TestManageStalled(t *testing.T) {
 	for name, change := range map[string]func(context.Context) error{
 		"pausing: ":             func(ctx context.Context) error { return n.set.Pause(ctx, "c") },
 		"nothing was changed: ": func(ctx context.Context) error { return n.set.Reset(ctx, "c", stream.End) },
-		"nothing was changed":   func(ctx context.Context) error { return n.set.Remove(ctx, "c") },
+		"nothing was changed":   func(ctx context.Context) error { return n.set.Remove(ctx, "c", true) },
 	} {
 		err := change(soon(t))
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), name) || !strings.Contains(err.Error(), "handles events of 1 keys in partition ") {

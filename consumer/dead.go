@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -150,7 +151,8 @@ func restore(d *Delivery) {
 
 var deadPartition = store.Partition{Stream: DeadStream}
 
-// Dead returns dead letters, oldest first: of one consumer, or of all if the name is empty, after the one with an ID, at most limit.
+// Dead returns dead letters, oldest first: of one consumer, or of all if the name is empty, after the one with an ID, at most limit. A consumer that
+// is not there has the letters that it had; if it has none either, it is [ErrNotFound].
 func (s *Set) Dead(ctx context.Context, consumer, after string, limit int) ([]DeadLetter, error) {
 	at := store.Position{Partition: deadPartition}
 	if after != "" {
@@ -176,6 +178,9 @@ func (s *Set) Dead(ctx context.Context, consumer, after string, limit int) ([]De
 				letters = append(letters, l)
 			}
 		}
+	}
+	if len(letters) == 0 && consumer != "" && after == "" {
+		return nil, s.mayRedrive(ctx, consumer)
 	}
 	return letters, nil
 }
@@ -207,7 +212,8 @@ func (s *Set) deadRecord(ctx context.Context, id string) (store.Record, error) {
 	return records[0], nil
 }
 
-// Redrive gives dead letters to their consumers again. It returns how many; the first that does not exist ends it.
+// Redrive gives dead letters to their consumers again. It returns how many; the first that does not exist ends it, and so does one
+// whose consumer was removed, which is [ErrNotFound].
 func (s *Set) Redrive(ctx context.Context, ids ...string) (n int, err error) {
 	s.letters.Lock() // a letter that two redrive at the same time is handled once
 	defer s.letters.Unlock()
@@ -219,8 +225,11 @@ func (s *Set) Redrive(ctx context.Context, ids ...string) (n int, err error) {
 		if err != nil {
 			return n, err
 		}
-		e := r.Event.Clone()
-		e.Subject = redriveSubject(strings.TrimPrefix(e.Subject, DeadStream+"/"))
+		e, name := r.Event.Clone(), strings.TrimPrefix(r.Event.Subject, DeadStream+"/")
+		if err := s.mayRedrive(ctx, name); err != nil {
+			return n, fmt.Errorf("redriving the dead letter %s: %w", id, err)
+		}
+		e.Subject = redriveSubject(name)
 		b := &store.Batch{
 			Removes: []store.Position{{Partition: deadPartition, Offset: r.Offset}},
 			Appends: []store.Append{{Partition: store.Partition{Stream: RedriveStream}, Event: e}},
@@ -250,7 +259,8 @@ func (s *Set) Drop(ctx context.Context, ids ...string) (n int, err error) {
 	return n, nil
 }
 
-// RedriveAll redrives all dead letters of a consumer, or of all if the name is empty, that there are now.
+// RedriveAll redrives all dead letters of a consumer, or of all if the name is empty, that there are now. Those of consumers that were removed stay;
+// the error is then [ErrNotFound], for the first of them.
 func (s *Set) RedriveAll(ctx context.Context, consumer string) (int, error) {
 	return s.eachDead(ctx, consumer, s.Redrive)
 }
@@ -260,7 +270,7 @@ func (s *Set) DropAll(ctx context.Context, consumer string) (int, error) {
 	return s.eachDead(ctx, consumer, s.Drop)
 }
 
-func (s *Set) eachDead(ctx context.Context, consumer string, do func(context.Context, ...string) (int, error)) (n int, err error) {
+func (s *Set) eachDead(ctx context.Context, consumer string, do func(context.Context, ...string) (int, error)) (n int, stay error) {
 	end, err := s.store().Bounds(ctx, deadPartition)
 	if err != nil {
 		return 0, err
@@ -269,16 +279,19 @@ func (s *Set) eachDead(ctx context.Context, consumer string, do func(context.Con
 		const page = 100
 		letters, err := s.Dead(ctx, consumer, after, page)
 		if err != nil || len(letters) == 0 {
-			return n, err
+			return n, errors.Join(err, stay)
 		}
 		for _, l := range letters {
 			after = l.ID
 			if at, _ := strconv.ParseUint(l.ID, 10, 64); at >= end.Next {
-				return n, nil // redriven, and failed again meanwhile
+				return n, stay // redriven, and failed again meanwhile
 			}
 			done, err := do(ctx, l.ID)
 			n += done
-			if err != nil && !errors.Is(err, ErrNoLetter) {
+			switch {
+			case errors.Is(err, ErrNotFound):
+				stay = cmp.Or(stay, err)
+			case err != nil && !errors.Is(err, ErrNoLetter):
 				return n, err
 			}
 		}

@@ -107,7 +107,7 @@ func (s *Set) setPaused(ctx context.Context, name string, paused bool) error {
 	return s.keep(ctx, name, m)
 }
 
-// Reset moves a consumer to a place in its stream. Its state stays. It waits for what is being handled; when the context ends before that, nothing is changed.
+// Reset moves a consumer to a place in its stream. Its state stays. An offset that is beyond the end of every partition is [ErrPlace]. It waits for what is being handled; when the context ends before that, nothing is changed.
 func (s *Set) Reset(ctx context.Context, name string, from stream.From) error {
 	m, err := s.known(ctx, name)
 	if err != nil {
@@ -117,13 +117,13 @@ func (s *Set) Reset(ctx context.Context, name string, from stream.From) error {
 	if err != nil {
 		return err
 	}
+	places, err := s.locate(ctx, st, from)
+	if err != nil {
+		return err
+	}
 	return s.held(ctx, name, func() error {
-		for n := range st.Config().Partitions {
+		for n, at := range places {
 			p := store.Partition{Stream: m.Stream, Number: n}
-			at, err := s.opts.Log.Locate(ctx, p, from)
-			if err != nil {
-				return err
-			}
 			id := store.Cursor{Consumer: name, Partition: p}
 			b := &store.Batch{Cursors: []store.MoveCursor{{Cursor: id, From: store.AnyCursor, To: at}}, Deletes: []string{marksKey(id)}}
 			if err := store.Commit(ctx, s.store(), b); err != nil {
@@ -134,10 +134,38 @@ func (s *Set) Reset(ctx context.Context, name string, from stream.From) error {
 	})
 }
 
-// Remove forgets a consumer: its place, its state, and its handler until the process starts again. It waits like Reset.
-func (s *Set) Remove(ctx context.Context, name string) error {
+// locate returns where a place is in each partition.
+func (s *Set) locate(ctx context.Context, st *stream.Stream, from stream.From) (places []uint64, err error) {
+	c, end, within := st.Config(), uint64(0), false
+	for n := range c.Partitions {
+		p := store.Partition{Stream: c.Name, Number: n}
+		at, err := s.opts.Log.Locate(ctx, p, from)
+		if err != nil {
+			return nil, err
+		}
+		b, err := s.store().Bounds(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		places, end, within = append(places, at), max(end, b.Next), within || at <= b.Next
+	}
+	if !within {
+		return nil, fmt.Errorf("%w: no partition of %q has come to offset %d, the longest ends at %d: say end for the end of each", ErrPlace, c.Name, places[0], end)
+	}
+	return places, nil
+}
+
+// Remove forgets a consumer: its place, its state, and what was redriven to it. It waits like Reset. Of a consumer whose handler is in this process, paused
+// or not, it is [ErrRunning], since nothing would handle its events until the process starts again, and then from where its options say: unless it is forced.
+func (s *Set) Remove(ctx context.Context, name string, force bool) error {
 	if _, err := s.known(ctx, name); err != nil {
 		return err
+	}
+	s.mu.Lock()
+	here := s.all[name] != nil
+	s.mu.Unlock()
+	if here && !force {
+		return fmt.Errorf("removing the consumer %q: %w: take the handler out of the program first, or force it", name, ErrRunning)
 	}
 	return s.held(ctx, name, func() error {
 		s.mu.Lock()
@@ -162,6 +190,9 @@ func (s *Set) Remove(ctx context.Context, name string) error {
 		}
 		if err := s.removeState(ctx, statePrefix(name)); err != nil {
 			return fmt.Errorf("removing the state of the consumer %q: %w", name, err)
+		}
+		if err := s.removeRedriven(ctx, name); err != nil {
+			return fmt.Errorf("removing what was redriven to the consumer %q: %w", name, err)
 		}
 		return store.Commit(ctx, s.store(), &store.Batch{Deletes: []string{metaPrefix + name}})
 	})
@@ -193,7 +224,9 @@ type Info struct {
 	Running bool   `json:"running"` // in this process
 	Paused  bool   `json:"paused"`
 	// Lag is how many events it has not handled yet.
-	Lag        uint64          `json:"lag"`
+	Lag uint64 `json:"lag"`
+	// Redriven is how many dead letters were redriven to it and are not handled yet: of the oldest [MaxRedriven] of all consumers.
+	Redriven   int             `json:"redriven"`
 	Partitions []PartitionInfo `json:"partitions"`
 	Counters   Counters        `json:"counters"`
 	Error      string          `json:"error,omitempty"` // why it does not run
@@ -209,7 +242,7 @@ type PartitionInfo struct {
 	Held      int    `json:"held"`      // keys that wait for their next attempt
 }
 
-// Counters count since the process has started.
+// Counters count since the handler was added, in this process: nothing of them is kept over a restart.
 type Counters struct {
 	Handled uint64 `json:"handled"`
 	Skipped uint64 `json:"skipped"`
@@ -237,9 +270,14 @@ func (s *Set) List(ctx context.Context) ([]Info, error) {
 		more = len(entries) == page
 	}
 	slices.Sort(names)
+	redriven, err := s.redriven(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var all []Info
 	for _, name := range slices.Compact(names) {
-		info, err := s.Info(ctx, name)
+		info, err := s.info(ctx, name)
+		info.Redriven = redriven[name]
 		if err != nil {
 			return nil, err
 		}
@@ -250,6 +288,16 @@ func (s *Set) List(ctx context.Context) ([]Info, error) {
 
 // Info returns what there is to know about one consumer.
 func (s *Set) Info(ctx context.Context, name string) (Info, error) {
+	info, err := s.info(ctx, name)
+	if err != nil {
+		return info, err
+	}
+	redriven, err := s.redriven(ctx)
+	info.Redriven = redriven[name]
+	return info, err
+}
+
+func (s *Set) info(ctx context.Context, name string) (Info, error) {
 	s.mu.Lock()
 	c := s.all[name]
 	info := Info{Name: name}

@@ -45,6 +45,8 @@ const DefaultGrace = 10 * time.Second
 var (
 	ErrNotFound = errors.New("there is no such consumer")
 	ErrExists   = errors.New("there is a consumer of that name already")
+	ErrRunning  = errors.New("its handler is in this process and would be off until that starts again")
+	ErrPlace    = errors.New("there is no such place in the stream")
 )
 
 // Set is the consumers of a process. Its methods are safe for concurrent use.

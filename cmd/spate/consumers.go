@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,15 +38,18 @@ func newConsumerCommand() *cobra.Command {
 func (r *remote) consumerList() *cobra.Command {
 	return &cobra.Command{
 		Use: "ls", Short: "List the consumers", Args: cobra.NoArgs,
+		Long: `List the consumers. HANDLED and DEAD count since the node has started; what is dead
+now is listed by spate dead ls. REDRIVEN is how many dead letters were given to it
+again and are not handled yet.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var all struct {
 				Consumers []consumer.Info `json:"consumers"`
 			}
 			return r.get(cmd, client.Request{Method: http.MethodGet, Path: []string{"consumers"}}, &all, func(w io.Writer) error {
-				rows := [][]string{{"NAME", "STREAM", "FILTER", "STATE", "LAG", "HANDLED", "DEAD"}}
+				rows := [][]string{{"NAME", "STREAM", "FILTER", "STATE", "LAG", "REDRIVEN", "HANDLED", "DEAD"}}
 				for _, c := range all.Consumers {
 					rows = append(rows, []string{
-						c.Name, c.Stream, c.Filter, consumerState(&c), number(c.Lag), number(c.Counters.Handled), number(c.Counters.Dead),
+						c.Name, c.Stream, c.Filter, consumerState(&c), number(c.Lag), number(c.Redriven), number(c.Counters.Handled), number(c.Counters.Dead),
 					})
 				}
 				return table(w, rows)
@@ -70,7 +74,7 @@ func consumerState(c *consumer.Info) string {
 func printConsumer(w io.Writer, c *consumer.Info) error {
 	n := &c.Counters
 	err := facts(w, "name", c.Name, "stream", c.Stream, "filter", c.Filter, "state", consumerState(c), "error", c.Error, "lag", number(c.Lag),
-		"handled", number(n.Handled), "skipped", number(n.Skipped), "retried", number(n.Retried), "dead", number(n.Dead),
+		"redriven", number(c.Redriven), "handled", number(n.Handled), "skipped", number(n.Skipped), "retried", number(n.Retried), "dead", number(n.Dead),
 		"missed", number(n.Missed), "corrupt", number(n.Corrupt))
 	if err != nil {
 		return err
@@ -164,13 +168,32 @@ it publishes again; its state stays as it is.`,
 }
 
 func (r *remote) consumerRemove() *cobra.Command {
-	return &cobra.Command{
-		Use: "rm NAME", Short: "Forget a consumer, its place and its state", Args: cobra.ExactArgs(1),
+	var force bool
+	cmd := &cobra.Command{
+		Use: "rm NAME", Short: "Forget a consumer, its place and its state",
+		Long: `Forget a consumer, its place, its state and what was redriven to it. Its dead letters
+stay. When its handler is in the node, running or paused, this says so and removes
+it only with --force: nothing would handle its events until the node starts again,
+and then the handler begins anew.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return r.get(cmd, client.Request{Method: http.MethodDelete, Path: []string{"consumers", args[0]}}, nil, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "removed %s\n", safe(args[0]))
+			request := client.Request{Method: http.MethodDelete, Path: []string{"consumers", args[0]}}
+			if force {
+				request.Query = url.Values{"force": {"true"}}
+			}
+			return r.call(cmd, func(ctx context.Context, c *client.Client) error {
+				err := patiently(cmd, func() error { return c.Do(ctx, request, nil) })
+				if p, ok := errors.AsType[*client.Problem](err); ok && p.Status == http.StatusConflict && !force {
+					return fmt.Errorf("%w (--force)", err)
+				}
+				if err != nil || r.json {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "removed %s\n", safe(args[0]))
 				return err
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&force, "force", false, "also when its handler is in the node, and off from then on")
+	return cmd
 }

@@ -147,7 +147,7 @@ func (v *verification) outcome(ctx context.Context, err error) error {
 	case err != nil:
 		return failure(ctx, err)
 	case v.Corrupt > 0:
-		return failed{fmt.Errorf("%s cannot be read; %s are good. Restore a backup, or read on without them with --skip-corrupt",
+		return failed{fmt.Errorf("%s cannot be read; %s are good. Restore a backup, or make one without them with spate backup --skip-damaged; spate stream read --skip-corrupt reads on",
 			plural(v.Corrupt, "place", "places"), plural(v.Records, "record", "records"))}
 	case v.json:
 		text, err := json.Marshal(v)

@@ -50,7 +50,7 @@ var apiRoutes = []route{
 
 	{http.MethodGet, "/v1/consumers", rightAdmin, (*Door).listConsumers, nil},
 	{http.MethodGet, "/v1/consumers/{name}", rightAdmin, (*Door).showConsumer, nil},
-	{http.MethodDelete, "/v1/consumers/{name}", rightAdmin, (*Door).removeConsumer, nil},
+	{http.MethodDelete, "/v1/consumers/{name}", rightAdmin, (*Door).removeConsumer, []string{"force"}},
 	{http.MethodPost, "/v1/consumers/{name}/pause", rightAdmin, (*Door).pauseConsumer, nil},
 	{http.MethodPost, "/v1/consumers/{name}/resume", rightAdmin, (*Door).resumeConsumer, nil},
 	{http.MethodPost, "/v1/consumers/{name}/reset", rightAdmin, (*Door).resetConsumer, nil},

@@ -21,8 +21,8 @@ type Consumers interface {
 	Resume(ctx context.Context, name string) error
 	// Reset moves one to a place of its stream.
 	Reset(ctx context.Context, name string, from stream.From) error
-	// Remove forgets one.
-	Remove(ctx context.Context, name string) error
+	// Remove forgets one; one whose handler is in this process only by force.
+	Remove(ctx context.Context, name string, force bool) error
 
 	// Dead returns dead letters of one consumer, or of all.
 	Dead(ctx context.Context, consumer, after string, limit int) ([]consumer.DeadLetter, error)
@@ -110,9 +110,17 @@ func (d *Door) resetConsumer(c *call) error {
 
 // removeConsumer is DELETE /v1/consumers/{name}.
 func (d *Door) removeConsumer(c *call) error {
+	force := false
+	switch text := c.r.URL.Query().Get("force"); text {
+	case "", "false":
+	case "true":
+		force = true
+	default:
+		return problemf(kindRequest, "force must be true or false, not %.40q", text)
+	}
 	set, err := d.consumers()
 	if err == nil {
-		err = set.Remove(c.r.Context(), c.r.PathValue("name"))
+		err = set.Remove(c.r.Context(), c.r.PathValue("name"), force)
 	}
 	if err != nil {
 		return err

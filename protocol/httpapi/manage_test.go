@@ -128,13 +128,15 @@ func TestConsumersAndDeadLetters(t *testing.T) {
 		{"GET", "/v1/consumers/nothing", "", 404, "not-found"},
 		{"POST", "/v1/consumers/billing/pause", "", 200, `"paused":true`},
 		{"POST", "/v1/consumers/billing/reset", `{"from":"end"}`, 200, `"lag":0`},
+		{"POST", "/v1/consumers/billing/reset", `{"from":"999"}`, 400, "invalid-place"},
 		{"POST", "/v1/consumers/billing/reset", `{}`, 400, "invalid-place"},
 		{"POST", "/v1/consumers/billing/reset", `{"from":"soon"}`, 400, "invalid-place"},
 		{"POST", "/v1/consumers/nothing/reset", `{"from":"end"}`, 404, "not-found"},
 		{"POST", "/v1/consumers/nothing/pause", "", 404, "not-found"},
 		{"GET", "/v1/dead?limit=2", "", 200, `"after":"1"`},
 		{"GET", "/v1/dead?after=1", "", 200, `"id":"2"`},
-		{"GET", "/v1/dead?consumer=other", "", 200, `{"dead":[]}`},
+		{"GET", "/v1/dead?consumer=other", "", 404, "not-found"},
+		{"POST", "/v1/dead/redrive", `{"consumer":"other"}`, 404, "not-found"},
 		{"GET", "/v1/dead?after=x", "", 404, "not-found"},
 		{"GET", "/v1/dead/0", "", 200, `"reason":"no such customer"`},
 		{"GET", "/v1/dead/7", "", 404, "not-found"},
@@ -151,7 +153,9 @@ func TestConsumersAndDeadLetters(t *testing.T) {
 	})
 	k.waitForDead(3) // the one that was redriven failed again
 	k.tell([]step{
-		{"DELETE", "/v1/consumers/billing", "", 204, ""},
+		{"DELETE", "/v1/consumers/billing", "", 409, "conflict"},
+		{"DELETE", "/v1/consumers/billing?force=yes", "", 400, "invalid-request"},
+		{"DELETE", "/v1/consumers/billing?force=true", "", 204, ""},
 		{"GET", "/v1/consumers/billing", "", 404, "not-found"},
 	})
 }

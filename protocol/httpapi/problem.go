@@ -160,6 +160,8 @@ var sentinels = []struct {
 	{consumer.ErrNotFound, kindNotFound},
 	{consumer.ErrNoLetter, kindNotFound},
 	{consumer.ErrExists, kindConflict},
+	{consumer.ErrRunning, kindConflict},
+	{consumer.ErrPlace, kindPlace},
 	{stream.ErrExists, kindConflict},
 	{stream.ErrConfig, kindConfig},
 	{event.ErrTooLong, kindTooLarge},
