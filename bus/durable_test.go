@@ -236,7 +236,7 @@ func TestRemovedWhilePublishing(t *testing.T) {
 	other := stream.Config{Name: "kept", Subjects: []string{"other/#"}, Partitions: 1}
 	for range 100 {
 		for _, c := range []stream.Config{other, captures} {
-			if err := b.Streams().Remove(t.Context(), "kept"); err != nil {
+			if err := b.Streams().Remove(t.Context(), "kept", false); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := b.Streams().Create(t.Context(), c); err != nil {

@@ -172,7 +172,7 @@ func TestFullDiskStreamRemoved(t *testing.T) {
 	n.store.FailNext(1, store.ErrFull)
 	close(gate)
 	waitFor(t, "a commit to be refused", func() bool { return n.info("c").Counters.Full > 0 })
-	if err := n.log.Remove(t.Context(), "out"); err != nil {
+	if err := n.log.Remove(t.Context(), "out", false); err != nil {
 		t.Fatal(err)
 	}
 	n.caughtUp("c")
@@ -370,8 +370,14 @@ func TestStreamIsMadeAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.log.Remove(t.Context(), "in"); err != nil {
+	if err := n.log.Remove(t.Context(), "in", false); !errors.Is(err, stream.ErrRead) || !strings.Contains(err.Error(), `"c"`) {
+		t.Fatalf("removing a stream that is read returned %v", err)
+	}
+	if err := n.log.Remove(t.Context(), "in", true); err != nil {
 		t.Fatal(err)
+	}
+	if info := n.info("c"); info.Running || !strings.Contains(info.Error, "was removed") {
+		t.Errorf("the status says %+v", info)
 	}
 	if _, err := n.log.Create(t.Context(), old.Config()); err != nil {
 		t.Fatal(err)
@@ -380,7 +386,7 @@ func TestStreamIsMadeAgain(t *testing.T) {
 	waitFor(t, "the new events", func() bool {
 		return slices.Equal(n.read("out")["out/k"], append(numbers(5), "a", "b"))
 	})
-	if err := n.log.Remove(t.Context(), consumer.DeadStream); !errors.Is(err, stream.ErrConfig) {
+	if err := n.log.Remove(t.Context(), consumer.DeadStream, false); !errors.Is(err, stream.ErrConfig) {
 		t.Errorf("removing the dead letters returned %v", err)
 	}
 }

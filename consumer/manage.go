@@ -286,6 +286,33 @@ func (s *Set) List(ctx context.Context) ([]Info, error) {
 	return all, nil
 }
 
+// readers returns the consumers of a stream, by name: those of this process, and those that are stored.
+func (s *Set) readers(ctx context.Context, stream string) (names []string, err error) {
+	s.mu.Lock()
+	for name, c := range s.all {
+		if c.config.Stream == stream {
+			names = append(names, name)
+		}
+	}
+	s.mu.Unlock()
+	for after, more := "", true; more; {
+		const page = 500
+		entries, err := s.store().Scan(ctx, metaPrefix, after, page)
+		if err != nil {
+			return nil, fmt.Errorf("looking for its consumers: %w", err)
+		}
+		for _, e := range entries {
+			var m meta
+			if after = e.Key; json.Unmarshal(e.Data, &m) == nil && m.Stream == stream {
+				names = append(names, strings.TrimPrefix(e.Key, metaPrefix))
+			}
+		}
+		more = len(entries) == page
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
 // Info returns what there is to know about one consumer.
 func (s *Set) Info(ctx context.Context, name string) (Info, error) {
 	info, err := s.info(ctx, name)
@@ -323,7 +350,8 @@ func (s *Set) info(ctx context.Context, name string) (Info, error) {
 func (s *Set) places(ctx context.Context, c *Consumer, info *Info) error {
 	st, err := s.opts.Log.Get(info.Stream)
 	if err != nil {
-		return nil // the stream was removed
+		info.Error = fmt.Sprintf("the stream %q was removed: nothing is handled until there is one of that name", info.Stream)
+		return nil
 	}
 	for n := range st.Config().Partitions {
 		p := store.Partition{Stream: info.Stream, Number: n}

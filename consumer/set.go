@@ -110,6 +110,7 @@ func NewSet(o Options) *Set {
 	}
 	s := &Set{opts: o, all: map[string]*Consumer{}}
 	o.Log.OnRemove(s.streamRemoved)
+	o.Log.Readers(s.readers)
 	return s
 }
 
@@ -119,6 +120,7 @@ func (s *Set) streamRemoved(name string) {
 	defer s.mu.Unlock()
 	for _, c := range s.all {
 		if c.config.Stream == name {
+			c.log.Warn("the stream of a consumer was removed: nothing is handled until there is one of that name", "stream", name)
 			c.againLocked()
 		}
 	}

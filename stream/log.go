@@ -35,6 +35,7 @@ const DefaultRetain = 5 * time.Second
 var (
 	ErrNotFound = errors.New("there is no such stream")
 	ErrExists   = errors.New("there is another stream of that name")
+	ErrRead     = errors.New("consumers read it, and would lose their place")
 )
 
 // A Log is the streams of a store. Its methods are safe for concurrent use.
@@ -52,6 +53,7 @@ type Log struct {
 	mu      sync.RWMutex // of streams, and held while one is changed
 	streams map[string]*Stream
 	removed []func(name string)
+	readers func(ctx context.Context, name string) ([]string, error)
 }
 
 // Stream is one stream as it was configured. A change makes another.
@@ -318,8 +320,26 @@ func (l *Log) save(ctx context.Context, s *Stream, was uint64) error {
 	return nil
 }
 
-// Remove removes a stream and all that it holds, and the places of its consumers.
-func (l *Log) Remove(ctx context.Context, name string) error {
+// Remove removes a stream and all that it holds. If consumers read it, that is [ErrRead], which names them, unless it is forced: then they lose their places,
+// and begin anew in a stream of that name, once there is one.
+func (l *Log) Remove(ctx context.Context, name string, force bool) error {
+	if _, err := l.Get(name); err == nil && !force && l.readers != nil && !reserved(name) {
+		readers, err := l.readers(ctx, name)
+		if err == nil && len(readers) > 0 {
+			err = fmt.Errorf("%w: %q; remove them first, or force it", ErrRead, readers)
+		}
+		if err != nil {
+			return fmt.Errorf("removing the stream %.80q: %w", name, err)
+		}
+	}
+	return l.remove(ctx, name)
+}
+
+// Readers has a function called before each removal that is not forced: it returns the consumers of a stream. It is to be called before the log is used by
+// several goroutines.
+func (l *Log) Readers(fn func(ctx context.Context, name string) ([]string, error)) { l.readers = fn }
+
+func (l *Log) remove(ctx context.Context, name string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.streams[name]

@@ -141,7 +141,7 @@ func TestIdentity(t *testing.T) {
 	if id() != first {
 		t.Errorf("%v became %v", first, id())
 	}
-	if err := k.Remove(t.Context(), "s"); err != nil {
+	if err := k.Remove(t.Context(), "s", false); err != nil {
 		t.Fatal(err)
 	}
 	k.create(c)
@@ -175,7 +175,7 @@ func TestReservedNames(t *testing.T) {
 	if s, err := k.Get("$own"); err != nil || s.Config().MaxEvents != 5 {
 		t.Errorf("reserving it again has changed it: %v", err)
 	}
-	if err := k.Remove(t.Context(), "$own"); !errors.Is(err, stream.ErrConfig) {
+	if err := k.Remove(t.Context(), "$own", false); !errors.Is(err, stream.ErrConfig) {
 		t.Errorf("removed: %v", err)
 	}
 }
@@ -266,7 +266,7 @@ func TestChange(t *testing.T) {
 	if got, err := k.Update(t.Context(), stream.Config{Name: "one", Subjects: []string{"one/#"}, MaxEvents: 5}); err != nil || got.Refiltered() || got.Config().Partitions != 1 || got.Config().Key != "level:2" {
 		t.Errorf("what was not given became %+v, %v", got, err)
 	}
-	if err := k.Remove(t.Context(), "one"); err != nil {
+	if err := k.Remove(t.Context(), "one", false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := k.Update(t.Context(), stream.Config{Name: "t", Subjects: []string{"#"}}); !errors.Is(err, stream.ErrNotFound) {
@@ -276,7 +276,7 @@ func TestChange(t *testing.T) {
 	if err != nil || info.Events != 1 || len(info.Partitions) != 8 {
 		t.Errorf("%+v, %v", info, err)
 	}
-	if err := k.Remove(t.Context(), "s"); err != nil {
+	if err := k.Remove(t.Context(), "s", false); err != nil {
 		t.Fatal(err)
 	}
 	if k.Captures("a/1") {
@@ -554,7 +554,7 @@ func TestDurability(t *testing.T) {
 		}
 		weak := stream.Config{Name: "weak", Subjects: []string{"#"}, Durability: "none"}
 		if name == "at the creation" {
-			if err := l.Remove(t.Context(), "weak"); err != nil {
+			if err := l.Remove(t.Context(), "weak", false); err != nil {
 				t.Fatal(err)
 			}
 			out.Reset()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,11 @@ a stream that is created under that name later.`,
 			if err != nil {
 				return err
 			}
-			return r.get(cmd, client.Request{Method: http.MethodDelete, Path: []string{"streams", args[0]}}, nil, func(w io.Writer) error {
+			query := url.Values{}
+			if force {
+				query.Set("force", "true")
+			}
+			return r.get(cmd, client.Request{Method: http.MethodDelete, Path: []string{"streams", args[0]}, Query: query}, nil, func(w io.Writer) error {
 				lost := ""
 				if len(readers) > 0 {
 					lost = "; " + namesOf(readers) + " lost the place"

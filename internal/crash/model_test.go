@@ -148,7 +148,7 @@ func (m *model) remove() {
 	if name == "" || m.rng.IntN(4) > 0 {
 		return
 	}
-	if err := m.log.Remove(m.t.Context(), name); err != nil {
+	if err := m.log.Remove(m.t.Context(), name, false); err != nil {
 		m.t.Error(err)
 	}
 	delete(m.streams, name)

@@ -44,7 +44,7 @@ var apiRoutes = []route{
 	{http.MethodPost, "/v1/streams", rightAdmin, (*Door).createStream, nil},
 	{http.MethodGet, "/v1/streams/{name}", rightAdmin, (*Door).showStream, nil},
 	{http.MethodPatch, "/v1/streams/{name}", rightAdmin, (*Door).updateStream, nil},
-	{http.MethodDelete, "/v1/streams/{name}", rightAdmin, (*Door).removeStream, nil},
+	{http.MethodDelete, "/v1/streams/{name}", rightAdmin, (*Door).removeStream, []string{"force"}},
 	{http.MethodPost, "/v1/streams/{name}/trim", rightAdmin, (*Door).trimStream, nil},
 	{http.MethodGet, "/v1/streams/{name}/events", rightLogin, (*Door).readStream, []string{"partition", "offset", "from", "limit", "filter", "corrupt"}},
 

@@ -110,13 +110,9 @@ func (d *Door) resetConsumer(c *call) error {
 
 // removeConsumer is DELETE /v1/consumers/{name}.
 func (d *Door) removeConsumer(c *call) error {
-	force := false
-	switch text := c.r.URL.Query().Get("force"); text {
-	case "", "false":
-	case "true":
-		force = true
-	default:
-		return problemf(kindRequest, "force must be true or false, not %.40q", text)
+	force, err := c.force()
+	if err != nil {
+		return err
 	}
 	set, err := d.consumers()
 	if err == nil {

@@ -151,8 +151,15 @@ func TestConsumersAndDeadLetters(t *testing.T) {
 		{"POST", "/v1/dead/redrive", `{"consumer":"billing"}`, 200, `{"redriven":0}`},
 		{"POST", "/v1/consumers/billing/resume", "", 200, `"paused":false`},
 	})
+	if got := k.ask("DELETE", "/v1/streams/orders"); !strings.Contains(got.body, "billing") {
+		t.Errorf("the consumer is not named: %s", got.body)
+	}
 	k.waitForDead(3) // the one that was redriven failed again
 	k.tell([]step{
+		{"DELETE", "/v1/streams/orders", "", 409, "conflict"},
+		{"DELETE", "/v1/streams/orders?force=maybe", "", 400, "invalid-request"},
+		{"DELETE", "/v1/streams/orders?force=true", "", 204, ""},
+		{"GET", "/v1/consumers/billing", "", 200, `"error":"the stream \"orders\" was removed`},
 		{"DELETE", "/v1/consumers/billing", "", 409, "conflict"},
 		{"DELETE", "/v1/consumers/billing?force=yes", "", 400, "invalid-request"},
 		{"DELETE", "/v1/consumers/billing?force=true", "", 204, ""},

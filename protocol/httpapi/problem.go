@@ -163,6 +163,7 @@ var sentinels = []struct {
 	{consumer.ErrRunning, kindConflict},
 	{consumer.ErrPlace, kindPlace},
 	{stream.ErrExists, kindConflict},
+	{stream.ErrRead, kindConflict},
 	{stream.ErrConfig, kindConfig},
 	{event.ErrTooLong, kindTooLarge},
 	{event.ErrEmpty, kindEvent},

@@ -180,11 +180,27 @@ func patched(config stream.Config, patch map[string]json.RawMessage) (stream.Con
 	return changed, strictly(text, &changed)
 }
 
+// force reads the parameter of that name.
+func (c *call) force() (bool, error) {
+	switch text := c.r.URL.Query().Get("force"); text {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, problemf(kindRequest, "force must be true or false, not %.40q", text)
+	}
+}
+
 // removeStream is DELETE /v1/streams/{name}.
 func (d *Door) removeStream(c *call) error {
 	log, err := d.streams()
+	if err != nil {
+		return err
+	}
+	force, err := c.force()
 	if err == nil {
-		err = log.Remove(c.r.Context(), c.r.PathValue("name"))
+		err = log.Remove(c.r.Context(), c.r.PathValue("name"), force)
 	}
 	if err != nil {
 		return err

@@ -358,7 +358,7 @@ func TestBlockedStreamRemoved(t *testing.T) {
 	reader.send(request("XREAD", "BLOCK", "0", "STREAMS", "k", "$"))
 	member.send(request("XREADGROUP", "GROUP", "g", "x", "BLOCK", "0", "STREAMS", "k", ">"))
 	s.blocked(2)
-	if err := o.Bus.Streams().Remove(t.Context(), "k"); err != nil {
+	if err := o.Bus.Streams().Remove(t.Context(), "k", false); err != nil {
 		t.Fatal(err)
 	}
 	member.wantReply("-UNBLOCKED the stream key no longer exists\r\n")

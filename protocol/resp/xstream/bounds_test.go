@@ -119,7 +119,7 @@ func emptyTotals(t *testing.T, n *node) {
 	n.totals(2, 1, 1)
 	must(n.set.Drop(ctx, []byte("a")))(t)
 	n.totals(1, 1, 1)
-	if err := n.log.Remove(ctx, "c"); err != nil {
+	if err := n.log.Remove(ctx, "c", false); err != nil {
 		t.Fatal(err)
 	}
 	n.totals(0, 0, 0)
@@ -201,7 +201,7 @@ func TestPromiseRemovedStream(t *testing.T) {
 			must(n.deliver("k", "g", "x", 4))(t)
 			waits := must(n.set.Watch(bs("k")))(t)
 			mark := must(waits.Mark(t.Context()))(t)
-			if err := n.log.Remove(t.Context(), "k"); err != nil {
+			if err := n.log.Remove(t.Context(), "k", false); err != nil {
 				t.Fatal(err)
 			}
 			if err := waits.Wait(t.Context(), mark); err != nil {
@@ -250,12 +250,12 @@ func TestRemovedMeanwhile(t *testing.T) {
 		}
 	})
 	for added.Load() < many {
-		if err := n.log.Remove(t.Context(), "k"); err != nil && !errors.Is(err, stream.ErrNotFound) {
+		if err := n.log.Remove(t.Context(), "k", false); err != nil && !errors.Is(err, stream.ErrNotFound) {
 			t.Error(err)
 		}
 	}
 	adding.Wait()
-	_ = n.log.Remove(t.Context(), "k")
+	_ = n.log.Remove(t.Context(), "k", false)
 	n.totals(0, 0, 0)
 	id := n.mustAdd("k", "*")
 	if ids, _ := n.all("k", false); len(ids) != 1 || ids[0] != id || n.length("k") != 1 {
@@ -279,7 +279,7 @@ func TestOldestStream(t *testing.T) {
 		}
 		n.crash()
 	}
-	if err := n.log.Remove(t.Context(), "orders/7"); err != nil {
+	if err := n.log.Remove(t.Context(), "orders/7", false); err != nil {
 		t.Fatal(err)
 	}
 	if _, values := n.all("orders/7", false); values != "2" {
