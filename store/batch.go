@@ -86,6 +86,19 @@ func (b *Batch) Operations() int {
 	return len(b.Requires) + len(b.Cursors) + len(b.Appends) + len(b.Puts) + len(b.Deletes) + len(b.Removes) + len(b.Trims) + len(b.Drops)
 }
 
+// MakesRoom tells whether a batch is taken also while the disk is full: it appends nothing, and puts nothing but a little beside what it removes from
+// streams, which the reserve has room for.
+func (b *Batch) MakesRoom() bool {
+	n := 0
+	for i := range b.Puts {
+		n += len(b.Puts[i].Key) + len(b.Puts[i].Data)
+	}
+	return len(b.Appends) == 0 && (len(b.Puts) == 0 || n <= roomPuts && len(b.Trims)+len(b.Removes)+len(b.Drops) > 0)
+}
+
+// roomPuts is how many bytes a batch may put that makes room: what a Redis stream notes of a removal has a key of 2 KiB at most.
+const roomPuts = 4 << 10
+
 // Size returns about how many bytes the batch takes.
 func (b *Batch) Size() int {
 	const perOperation = 32

@@ -15,7 +15,7 @@
 // batch may ask for less with [Batch.Durability], and then says what it may lose. After a write or an fsync
 // has failed nothing is acknowledged any more: every later batch fails with [ErrFailed], [Store.Health] says why, and the
 // store must be opened again, since nobody knows what the disk holds. A full disk is no such failure: batches fail with
-// [ErrFull] until there is room, and reading goes on.
+// [ErrFull] until there is room, but for those that make some ([Batch.MakesRoom]), and reading goes on.
 //
 // # Order
 //

@@ -16,6 +16,7 @@ import (
 	"github.com/spate-io/spate/protocol/resp/xstream"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/store/memstore"
+	"github.com/spate-io/spate/stream"
 )
 
 // blocked waits until as many clients wait for entries.
@@ -171,6 +172,35 @@ func TestPromisePipelineSharesCommit(t *testing.T) {
 	}
 	c.wantReply(":0\r\n")
 	c.wantReply(":18\r\n")
+}
+
+// TestRoomIsMade: on a full disk nothing is added, and a client can make room: with XTRIM, XDEL and DEL, of a key whose stream is its own and of one that shares it.
+func TestRoomIsMade(t *testing.T) {
+	m := memstore.New(memstore.Options{})
+	t.Cleanup(func() { _ = m.Close() })
+	o := on(t, m)
+	if _, err := o.Bus.Streams().Create(t.Context(), stream.Config{Name: "shared", Subjects: []string{"s/#"}}); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, "", o, engine.Limits{})
+	c := s.dial()
+	for _, key := range []string{"k", "s/k"} {
+		m.SetFull(false)
+		for i := range 5 {
+			c.want(fmt.Sprintf("XADD %s %d-1 f v", key, i+1), fmt.Sprintf("$3\r\n%d-1\r\n", i+1))
+		}
+		c.want("XGROUP CREATE "+key+" g 0", "+OK\r\n")
+		m.SetFull(true)
+		c.send(request("XADD", key, "*", "f", "v"))
+		if got := c.reply(); !strings.HasPrefix(got, "-MISCONF") {
+			t.Errorf("%s: XADD on a full disk: %v", key, got)
+		}
+		c.want("XDEL "+key+" 3-1", ":1\r\n")
+		c.want("XTRIM "+key+" MAXLEN 1", ":3\r\n")
+		c.want("XLEN "+key, ":1\r\n")
+		c.want("DEL "+key, ":1\r\n")
+		c.want("EXISTS "+key, ":0\r\n")
+	}
 }
 
 // TestStoreErrors is what clients read when nothing can be stored, in the order of their requests.

@@ -53,7 +53,7 @@ func (s *Store) FailNext(n int, err error) {
 	}
 }
 
-// SetFull says whether the disk is full. While it is, every batch fails with [store.ErrFull].
+// SetFull says whether the disk is full. While it is, every batch fails with [store.ErrFull] that does not make room, see [store.Batch.MakesRoom].
 func (s *Store) SetFull(full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

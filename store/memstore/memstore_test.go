@@ -98,6 +98,9 @@ func TestFaults(t *testing.T) {
 		t.Errorf("health of a full store: %v", err)
 	}
 	holds(t, s, "c")
+	commit(t, s, &store.Batch{Puts: []store.Put{{Key: "k", Data: []byte("v")}}}, store.ErrFull)
+	commit(t, s, &store.Batch{Puts: []store.Put{{Key: "k", Data: make([]byte, 5000)}}, Drops: []string{"other"}}, store.ErrFull)
+	commit(t, s, &store.Batch{Puts: []store.Put{{Key: "k", Data: []byte("v")}}, Drops: []string{"other"}}, nil)
 	s.SetFull(false)
 	commit(t, s, appending("e"), nil)
 

@@ -124,7 +124,7 @@ func (b *builder) build(g *group) {
 
 // add puts a batch into the group, or nothing of it if it returns an error.
 func (b *builder) add(g *group, batch *store.Batch, full error) error {
-	if full != nil && len(batch.Appends)+len(batch.Puts) > 0 {
+	if full != nil && !batch.MakesRoom() {
 		return full
 	}
 	if err := b.require(g, batch); err != nil {

@@ -23,8 +23,8 @@
 //
 // After a write or an fsync that failed, of any file, no write reaches the disk any more, also none of Pebble's background work. Everything that waits is
 // answered with [store.ErrFailed], reading goes on, and Close lets go of the lock. Opening again finds all that was
-// acknowledged. When the free space falls below [Options].Reserve, batches that append or put are refused with [store.ErrFull]; trims, removals, drops and
-// cursors are taken, so that room can be made.
+// acknowledged. When the free space falls below [Options].Reserve, batches that append or put are refused with [store.ErrFull], but not those that make room (see [store.Batch.MakesRoom]): trims,
+// removals, drops and cursors are taken, with a little state beside them.
 //
 // Damage that a checksum of ours or of Pebble shows is a [store.CorruptError], where it concerns records. A damaged cursor or value of state is
 // an error of what reads it, and damage in the description of streams is an error of Open.

@@ -389,7 +389,10 @@ func TestDiskFull(t *testing.T) {
 	if err := s.Health(); !errors.Is(err, store.ErrFull) {
 		t.Errorf("Health: %v", err)
 	}
-	mustCommit(t, s, &store.Batch{Trims: []store.Position{{Partition: testPartition, Offset: 1}}})
+	mustCommit(t, s, &store.Batch{Trims: []store.Position{{Partition: testPartition, Offset: 1}}, Puts: []store.Put{{Key: "trimmed", Data: []byte("1")}}})
+	if err := store.Commit(patient(t), s, &store.Batch{Puts: []store.Put{{Key: "trimmed", Data: []byte("2")}}}); !errors.Is(err, store.ErrFull) {
+		t.Errorf("state alone: %v", err)
+	}
 	fs.free.Store(50 << 30)
 	eventually(t, func() bool { return store.Commit(patient(t), s, textBatch(testPartition, "more")) == nil })
 	if err := s.Health(); err != nil {
