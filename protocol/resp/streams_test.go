@@ -203,6 +203,24 @@ func TestRoomIsMade(t *testing.T) {
 	}
 }
 
+// TestEndsOfRanges is what Redis 7.0.15 replies where numbers end.
+func TestEndsOfRanges(t *testing.T) {
+	s := serve(t, "", durable(t), engine.Limits{})
+	c := s.dial()
+	c.want("XADD m 5-18446744073709551615 f v", "$22\r\n5-18446744073709551615\r\n")
+	c.want("XADD m 5-* f v", "-ERR Elements are too large to be stored\r\n")
+	c.want("XADD m 4-* f v", "-ERR The ID specified in XADD is equal or smaller than the target stream top item\r\n")
+	c.want("XADD m 6-* f v", "$3\r\n6-0\r\n")
+	c.want("XGROUP CREATE m g 0", "+OK\r\n")
+	for count, want := range map[string]string{
+		"576460752303423487": "-ERR Insufficient memory, failed allocating transient memory, COUNT too high.\r\n", "576460752303423488": "-ERR COUNT must be > 0\r\n",
+		"100000000": "*3\r\n$3\r\n0-0\r\n*0\r\n*0\r\n",
+	} {
+		c.want("XAUTOCLAIM m g c 0 0 COUNT "+count, want)
+	}
+	c.want("XAUTOCLAIM m none c 0 0 COUNT 576460752303423487", "-NOGROUP No such key 'm' or consumer group 'none'\r\n")
+}
+
 // TestStoreErrors is what clients read when nothing can be stored, in the order of their requests.
 func TestStoreErrors(t *testing.T) {
 	var why atomic.Pointer[error]

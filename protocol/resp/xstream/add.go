@@ -148,7 +148,7 @@ func assign(id Partial, last ID, now uint64) (ID, error) {
 		}
 	case id.AutoSeq && got.Ms == last.Ms:
 		if got = last; got.Seq == MaxID.Seq {
-			return got, ErrSmaller
+			return got, ErrNoSequence
 		}
 		got.Seq++
 	case id.AutoSeq:

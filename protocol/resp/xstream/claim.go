@@ -112,6 +112,9 @@ type AutoClaim struct {
 // longer there. It ends early after 10 000 entries, and when they have as many bytes as are allowed. With JustID they come without events.
 func (s *Set) AutoClaim(ctx context.Context, name []byte, q AutoClaim) (next ID, entries []Delivered, gone []ID, err error) {
 	err = s.withGroup(ctx, name, q.Group, func(k *key, g *group) (*change, error) {
+		if q.Count > countMost {
+			return nil, ErrCount
+		}
 		c := k.change()
 		const tries = 10 // entries looked at for each that may be claimed
 		now, left, attempts, size := s.now(), min(q.Count, claimMost), min(q.Count, claimMost)*tries, 0

@@ -62,6 +62,8 @@ const (
 	stateKeyRoom = 80
 	// sweepPage is how many pieces of the state of a removed stream one command deletes in passing: about a millisecond.
 	sweepPage = 1000
+	// countMost is the largest COUNT of XAUTOCLAIM. Redis takes what it can allocate 16 bytes for each of: 64 GiB for these.
+	countMost = 1 << 32
 	// claimMost is how many entries one XAUTOCLAIM gives away: each is a change to be stored, and the key is locked meanwhile.
 	claimMost = 10_000
 )

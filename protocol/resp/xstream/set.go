@@ -35,7 +35,9 @@ func (e Error) Error() string { return string(e) }
 // Why a command is refused.
 const (
 	ErrSmaller    = Error("ERR The ID specified in XADD is equal or smaller than the target stream top item")
+	ErrNoSequence = Error("ERR Elements are too large to be stored") // which says that no sequence number is left for that time
 	ErrExhausted  = Error("ERR The stream has exhausted the last possible ID, unable to add more items")
+	ErrCount      = Error("ERR Insufficient memory, failed allocating transient memory, COUNT too high.")
 	ErrNoKey      = Error("ERR no such key")
 	ErrBusyGroup  = Error("BUSYGROUP Consumer Group name already exists")
 	ErrNeedsKey   = Error("ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.")
