@@ -73,6 +73,14 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Name == "" || len(c.Name) > maxName {
 		return c, fmt.Errorf("a consumer's name must have 1 to %d bytes, not %d", maxName, len(c.Name))
 	}
+	for _, o := range []struct {
+		name string
+		n    int
+	}{{"Concurrency", c.Concurrency}, {"InFlight", c.InFlight}, {"InFlightBytes", c.InFlightBytes}, {"BatchSize", c.BatchSize}, {"Timeout", int(c.Timeout)}} {
+		if o.n < 0 {
+			return c, fmt.Errorf("consumer %q: %s must not be negative; 0 is the default", c.Name, o.name)
+		}
+	}
 	c.Concurrency = orDefault(c.Concurrency, DefaultConcurrency)
 	c.InFlight = orDefault(c.InFlight, DefaultInFlight)
 	c.InFlightBytes = orDefault(c.InFlightBytes, DefaultInFlightBytes)

@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/spate-io/spate/consumer"
@@ -58,5 +59,17 @@ func TestRedrivenAndRemoved(t *testing.T) {
 	}
 	if k, err := other.DropAll(t.Context(), ""); k != 1 || err != nil {
 		t.Errorf("dropping: %d, %v", k, err)
+	}
+}
+
+func TestNegativeOptions(t *testing.T) {
+	n := newNode(t, memstore.New(memstore.Options{}))
+	for name, c := range map[string]consumer.Config{
+		"Concurrency": {Concurrency: -1}, "InFlight": {InFlight: -1}, "InFlightBytes": {InFlightBytes: -1}, "BatchSize": {BatchSize: -1}, "Timeout": {Timeout: -1},
+	} {
+		c.Name, c.Stream = "c", "in"
+		if err := n.set.Handle(c, forward); err == nil || !strings.Contains(err.Error(), name+" must not be negative") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -33,9 +33,10 @@ const DefaultRetain = 5 * time.Second
 
 // Why a stream cannot be changed.
 var (
-	ErrNotFound = errors.New("there is no such stream")
-	ErrExists   = errors.New("there is another stream of that name")
-	ErrRead     = errors.New("consumers read it, and would lose their place")
+	ErrNotFound    = errors.New("there is no such stream")
+	ErrExists      = errors.New("there is another stream of that name")
+	ErrRead        = errors.New("consumers read it, and would lose their place")
+	ErrNoPartition = errors.New("there is no partition")
 )
 
 // A Log is the streams of a store. Its methods are safe for concurrent use.

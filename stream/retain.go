@@ -127,7 +127,7 @@ func (l *Log) partition(p store.Partition) error {
 		return err
 	}
 	if p.Number < 0 || p.Number >= s.config.Partitions {
-		return fmt.Errorf("%w: %q has partitions 0 to %d, not %d", ErrNotFound, p.Stream, s.config.Partitions-1, p.Number)
+		return fmt.Errorf("%w %d: %q has 0 to %d", ErrNoPartition, p.Number, p.Stream, s.config.Partitions-1)
 	}
 	return nil
 }

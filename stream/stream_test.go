@@ -513,7 +513,7 @@ func TestReading(t *testing.T) {
 	if got := strings.Join(k.read("s", "", stream.Beginning), ""); got != "89" {
 		t.Errorf("after trimming: %s", got)
 	}
-	if err := k.Trim(t.Context(), store.Position{Partition: store.Partition{Stream: "s", Number: 1}}); !errors.Is(err, stream.ErrNotFound) {
+	if err := k.Trim(t.Context(), store.Position{Partition: store.Partition{Stream: "s", Number: 1}}); !errors.Is(err, stream.ErrNoPartition) || err.Error() != `there is no partition 1: "s" has 0 to 0` {
 		t.Errorf("got %v", err)
 	}
 }

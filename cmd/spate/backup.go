@@ -38,7 +38,7 @@ they had been removed, and a line says which: the stream, the partition, the off
 and how many from there on.`,
 		Example: `  spate backup "spate-$(date +%F).backup"
   spate backup spate.backup --data spate-data --skip-damaged`,
-		Args: cobra.ExactArgs(1),
+		Args: exactly(1),
 		RunE: b.run,
 	}
 	b.add(cmd)
@@ -55,7 +55,7 @@ type backupFlags struct {
 }
 
 func (b *backupFlags) run(cmd *cobra.Command, args []string) error {
-	if err := oneSource(cmd, b.data); err != nil {
+	if err := errors.Join(oneSource(cmd, b.data), isFile(args[0])); err != nil {
 		return err
 	}
 	if b.data != "" {
@@ -76,6 +76,17 @@ func (b *backupFlags) run(cmd *cobra.Command, args []string) error {
 			return err
 		})
 	})
+}
+
+// isFile refuses what cannot be the name of a backup, before all of it is written.
+func isFile(path string) error {
+	if path == "-" {
+		return errors.New("a backup is verified before it gets its name, so it is not written to standard output: name a file (./- for one of that name)")
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory: name the file to write, such as %s", path, filepath.Join(path, "spate.backup"))
+	}
+	return nil
 }
 
 // oneSource refuses a directory and a node at the same time.
@@ -214,9 +225,9 @@ func newRestoreCommand() *cobra.Command {
 		Short: "Make the data directory of a node from a backup",
 		Long: `Make a data directory that holds what the backup in FILE does, for a node to be
 started with. DIRECTORY must hold no data. Everything is verified on the way; when
-the backup is damaged, nothing is left behind.`,
+the backup is damaged, nothing is left behind. The FILE - is standard input.`,
 		Example: "  spate restore spate-2026-01-31.backup --data spate-data && spate serve --data spate-data",
-		Args:    cobra.ExactArgs(1),
+		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if data == "" {
 				return errors.New("say where to: --data names the data directory to make")
@@ -230,11 +241,15 @@ the backup is damaged, nothing is left behind.`,
 }
 
 func restore(cmd *cobra.Command, path, data string, asJSON bool) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("cannot read the backup: %w", err)
+	from := cmd.InOrStdin()
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return fmt.Errorf("cannot read the backup: %w", err)
+		}
+		defer f.Close()
+		from = f
 	}
-	defer f.Close()
 	dir := filepath.Join(data, storeDir)
 	if names, err := os.ReadDir(dir); err == nil && len(names) > 0 {
 		return fmt.Errorf("there is data in %s: name another directory, or move it away", data)
@@ -247,7 +262,7 @@ func restore(cmd *cobra.Command, path, data string, asJSON bool) error {
 	defer stop()
 	status := newStatus(cmd.ErrOrStderr())
 	seen := &counted{Writer: io.Discard, status: status, what: "restored"}
-	err = pebblestore.Restore(ctx, dir, io.TeeReader(f, seen), pebblestore.Options{})
+	err = pebblestore.Restore(ctx, dir, io.TeeReader(from, seen), pebblestore.Options{})
 	status.clear()
 	if err != nil {
 		for _, name := range made {

@@ -54,7 +54,7 @@ func newBenchEchoCommand() *cobra.Command {
 ADDR is host:port or unix:PATH; the default is 127.0.0.1:8080.`,
 		Example: `  spate bench echo --conns 200 --duration 30s
   spate bench echo --rate 50000 --pid "$(pidof spate)"`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd, "echo", addressOf(args, "127.0.0.1:8080"), load.Echo{Size: f.size})
 		},
@@ -72,7 +72,7 @@ func newBenchRESPCommand() *cobra.Command {
 ADDR is host:port or unix:PATH; the default is 127.0.0.1:6379.`,
 		Example: `  spate bench resp --conns 50 --pipeline 16
   spate bench resp --command 'PUBLISH plant/line1 {}' --size 512`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			words := strings.Fields(f.command)
 			if len(words) == 0 {

@@ -17,7 +17,7 @@ with its value, and behind it where it comes from, unless it is the default.
 Secrets are printed as ***. Nothing is opened, and no other program is disturbed.`,
 		Example: `  spate check spate.yaml
   SPATE_LOG_LEVEL=debug spate check --engine net`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			from := sources(cmd.Flags())
 			if len(args) == 1 && cmd.Flags().Changed("config") {

@@ -37,7 +37,7 @@ func newConsumerCommand() *cobra.Command {
 
 func (r *remote) consumerList() *cobra.Command {
 	return &cobra.Command{
-		Use: "ls", Short: "List the consumers", Args: cobra.NoArgs,
+		Use: "ls", Short: "List the consumers", Args: exactly(0),
 		Long: `List the consumers. HANDLED and DEAD count since the node has started; what is dead
 now is listed by spate dead ls. REDRIVEN is how many dead letters were given to it
 again and are not handled yet.`,
@@ -90,7 +90,7 @@ func printConsumer(w io.Writer, c *consumer.Info) error {
 // onConsumer is a command that does something with one consumer and shows it.
 func (r *remote) onConsumer(name, short, method string, path ...string) *cobra.Command {
 	return &cobra.Command{
-		Use: name + " NAME", Short: short, Args: cobra.ExactArgs(1),
+		Use: name + " NAME", Short: short, Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.showConsumer(cmd, client.Request{Method: method, Path: append([]string{"consumers", args[0]}, path...)})
 		},
@@ -104,7 +104,7 @@ func (r *remote) showConsumer(cmd *cobra.Command, request client.Request) error 
 
 func (r *remote) consumerResume() *cobra.Command {
 	return &cobra.Command{
-		Use: "resume NAME", Short: "Let a consumer go on", Args: cobra.ExactArgs(1),
+		Use: "resume NAME", Short: "Let a consumer go on", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.call(cmd, func(ctx context.Context, c *client.Client) error {
 				path := []string{"consumers", args[0]}
@@ -150,7 +150,7 @@ func (r *remote) consumerReset() *cobra.Command {
 		Long: `Move a consumer to a place of its stream, in every partition. What it handles again
 it publishes again; its state stays as it is.`,
 		Example: "  spate consumer reset billing --to -2h",
-		Args:    cobra.ExactArgs(1),
+		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if from == "" {
 				return errors.New("say where to: --to is beginning, end, an offset, a time, or -1h for an hour ago")
@@ -175,7 +175,7 @@ func (r *remote) consumerRemove() *cobra.Command {
 stay. When its handler is in the node, running or paused, this says so and removes
 it only with --force: nothing would handle its events until the node starts again,
 and then the handler begins anew.`,
-		Args: cobra.ExactArgs(1),
+		Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request := client.Request{Method: http.MethodDelete, Path: []string{"consumers", args[0]}}
 			if force {

@@ -43,7 +43,7 @@ func newDeadCommand() *cobra.Command {
 func (r *remote) deadList() *cobra.Command {
 	var most int
 	cmd := &cobra.Command{
-		Use: "ls [CONSUMER]", Short: "List the dead letters of a consumer, or of all, oldest first", Args: cobra.MaximumNArgs(1),
+		Use: "ls [CONSUMER]", Short: "List the dead letters of a consumer, or of all, oldest first", Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if most < 1 {
 				return errors.New("--limit must be 1 or more")
@@ -132,7 +132,7 @@ func shortened(text string) string {
 
 func (r *remote) deadShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Show a dead letter, its reason, its stack and its event", Args: cobra.ExactArgs(1),
+		Use: "show ID", Short: "Show a dead letter, its reason, its stack and its event", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var l deadLetter
 			return r.get(cmd, client.Request{Method: http.MethodGet, Path: []string{"dead", args[0]}}, &l, func(w io.Writer) error {

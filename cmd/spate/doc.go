@@ -5,8 +5,9 @@
 // What a program may want to read goes to standard output: what serve listens
 // on, configurations, hashes, versions. The log and errors go to standard error.
 // Exit codes: 0 done; 1 something failed while running, or a shutdown cut
-// something off; 2 the command line, the configuration or a listener is wrong,
-// and one sentence for each thing says what to mend.
+// something off, or what the command names is not there or in the way; 2 the
+// command line, the configuration or a listener is wrong, also when only the node
+// finds that out, and one sentence for each thing says what to mend.
 //
 // Secrets are read from the terminal without echo, from standard input or from a
 // file, never from arguments, which other users of the machine can see.

@@ -17,7 +17,9 @@ func flagError(_ *cobra.Command, err error) error {
 	}
 	wanted := map[string]string{
 		"int":      "a whole number",
+		"int64":    "a whole number",
 		"float64":  "a number",
+		"bytes":    "a number of bytes: write it as in 1000, 64KiB, 10MiB or 2GiB",
 		"bool":     "true or false",
 		"duration": "a duration: write a number and a unit, such as 500ms, 10s or 5m",
 	}[wrong.GetFlag().Value.Type()]

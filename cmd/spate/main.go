@@ -58,7 +58,10 @@ each event is handled in a task of its own.
 
   spate serve        on 127.0.0.1, with nothing to configure
   spate check        what a configuration means, before it is used
-  spate pub, sub     publish events, and receive them`,
+  spate pub, sub     publish events, and receive them
+
+Exit codes: 0 done; 1 it failed, or what it names is not there or in the way of
+something; 2 what was asked for is wrong: arguments, flags, configuration.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noCommand,

@@ -41,7 +41,7 @@ come are sent together, at most ` + fmt.Sprint(maxBatch) + ` at a time, so that 
 the disk with each line.`,
 		Example: `  spate pub orders/17 '{"item":"book"}' --key anna
   tail -F access.log | spate pub web/access - --lines`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: arguments(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	f.add(cmd)

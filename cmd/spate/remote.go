@@ -159,7 +159,7 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 }
 
-// failure is an error of the work, not of the command line; unless it already is one of the two.
+// failure is an error of the work, not of the command line; unless it already is one of the two, or the node says that what it was asked is wrong.
 func failure(ctx context.Context, err error) error {
 	if wrong, ok := errors.AsType[misuse](err); ok {
 		return wrong.error
@@ -169,6 +169,9 @@ func failure(ctx context.Context, err error) error {
 	}
 	if ctx.Err() != nil {
 		return failed{errors.New("interrupted")}
+	}
+	if p, ok := errors.AsType[*client.Problem](err); ok && p.Misuse() {
+		return err
 	}
 	return failed{err}
 }

@@ -82,7 +82,7 @@ Traces are exported when OTEL_EXPORTER_OTLP_ENDPOINT is set.`,
 		Example: `  spate serve
   spate serve --listen resp://127.0.0.1:7000 --listen http+unix:///run/spate.sock
   spate serve --config spate.yaml`,
-		Args: cobra.NoArgs,
+		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd, sources(cmd.Flags()))
 		},
@@ -136,7 +136,7 @@ func newEchoCommand() *cobra.Command {
 		Long: `Answer each connection with its own bytes, on ADDR (default 127.0.0.1:8080).
 Echo asks nobody who they are: an address that other machines can reach needs
 --insecure.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			addr := "127.0.0.1:8080"
 			if len(args) == 1 {

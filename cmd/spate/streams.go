@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -49,7 +50,7 @@ func newStreamCommand() *cobra.Command {
 
 func (r *remote) streamList() *cobra.Command {
 	return &cobra.Command{
-		Use: "ls", Short: "List the streams", Args: cobra.NoArgs,
+		Use: "ls", Short: "List the streams", Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return r.call(cmd, func(ctx context.Context, c *client.Client) error {
 				status := newStatus(cmd.ErrOrStderr())
@@ -140,7 +141,7 @@ func (s *streamInfo) print(w io.Writer) error {
 
 func (r *remote) streamInfo() *cobra.Command {
 	return &cobra.Command{
-		Use: "info NAME", Short: "Show a stream and what it holds", Args: cobra.ExactArgs(1),
+		Use: "info NAME", Short: "Show a stream and what it holds", Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var info streamInfo
 			return r.get(cmd, client.Request{Method: http.MethodGet, Path: []string{"streams", args[0]}}, &info, info.print)
@@ -157,9 +158,9 @@ var streamSettings = map[string]string{
 func addStreamSettings(fs *pflag.FlagSet) {
 	fs.String("key", "", "what order is kept by: `KEY` is subject, level:N or header:NAME (default subject)")
 	fs.Duration("max-age", 0, "keep events for so long (default for ever)")
-	fs.Int64("max-bytes", 0, "keep so many `BYTES` in each partition (default no limit)")
+	fs.Var(new(byteCount), "max-bytes", "keep so many `BYTES` in each partition, such as 10MiB (default no limit)")
 	fs.Int64("max-events", 0, "keep so many `EVENTS` in each partition (default no limit)")
-	fs.Int64("max-event-bytes", 0, "take events of at most so many `BYTES` (default what the node takes)")
+	fs.Var(new(byteCount), "max-event-bytes", "take events of at most so many `BYTES`, such as 64KiB (default what the node takes)")
 	fs.Duration("dedupe", 0, "leave out an event whose ID was stored within this time (default none)")
 	fs.String("durability", "", "fsync, interval or none: what a loss of power may take (default fsync, nothing)")
 }
@@ -171,7 +172,7 @@ func streamFields(fs *pflag.FlagSet) map[string]any {
 		field, ok := streamSettings[f.Name]
 		switch {
 		case !ok:
-		case f.Value.Type() == "int64" || f.Value.Type() == "int":
+		case slices.Contains([]string{"int64", "int", "bytes"}, f.Value.Type()):
 			fields[field] = json.Number(f.Value.String())
 		case f.Value.Type() == "stringArray":
 			if list, ok := f.Value.(pflag.SliceValue); ok {
@@ -185,18 +186,22 @@ func streamFields(fs *pflag.FlagSet) map[string]any {
 }
 
 func (r *remote) streamCreate() *cobra.Command {
+	var partitions int
 	cmd := &cobra.Command{
 		Use: "create NAME FILTER…", Short: "Make a stream that captures the subjects of the filters",
 		Example: "  spate stream create orders 'orders/#' --partitions 16 --max-age 720h",
-		Args:    cobra.MinimumNArgs(2),
+		Args:    arguments(2, unbounded),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("partitions") && partitions < 1 {
+				return fmt.Errorf("--partitions must be 1 to %d, not %d", stream.MaxPartitions, partitions)
+			}
 			fields := streamFields(cmd.Flags())
 			fields["name"], fields["subjects"] = args[0], args[1:]
 			var info streamInfo
 			return r.get(cmd, client.Request{Method: http.MethodPost, Path: []string{"streams"}, Body: fields}, &info, info.print)
 		},
 	}
-	cmd.Flags().Int("partitions", 0, "over how many logs it is spread, which cannot be changed (default 8)")
+	cmd.Flags().IntVar(&partitions, "partitions", 0, "over how many logs it is spread, which cannot be changed (default 8)")
 	addStreamSettings(cmd.Flags())
 	return cmd
 }
@@ -205,7 +210,7 @@ func (r *remote) streamUpdate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "update NAME", Short: "Change what is said of a stream, and nothing else of it",
 		Example: "  spate stream update orders --max-age 1440h\n  spate stream update orders --subject 'orders/#' --subject 'returns/#'",
-		Args:    cobra.ExactArgs(1),
+		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			fields := streamFields(cmd.Flags())
 			if len(fields) == 0 {
@@ -226,7 +231,7 @@ func (r *remote) streamTrim() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "trim NAME --before PLACE", Short: "Remove the events before a place",
 		Example: "  spate stream trim orders --before -24h\n  spate stream trim orders --partition 3 --before 120000",
-		Args:    cobra.ExactArgs(1),
+		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if before == "" {
 				return errors.New("say what to remove: --before is an offset, a time, -1h for what is older than an hour, or end for everything")

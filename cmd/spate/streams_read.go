@@ -45,7 +45,7 @@ A line is the partition and the offset, when it was stored, the subject, and the
 with tabs between them and what is not visible escaped. FILTER selects subjects.`,
 		Example: `  spate stream read orders --partition 3 --from 120000 --count 20
   spate stream read orders 'orders/7/#' --from -1h --json | jq .offset`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: arguments(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.name = args[0]; len(args) == 2 {
 				f.filter = args[1]

@@ -21,7 +21,7 @@ func (r *remote) streamRemove() *cobra.Command {
 		Long: `Remove a stream with all that it holds. Consumers of it lose their place: when there
 are any, this says which, and removes it only with --force. They begin anew in
 a stream that is created under that name later.`,
-		Args: cobra.ExactArgs(1),
+		Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var readers []string
 			err := r.call(cmd, func(ctx context.Context, c *client.Client) (err error) {

@@ -39,7 +39,7 @@ comes twice; live, what is published meanwhile is lost. Ctrl-C ends it.`,
 		Example: `  spate sub 'sensors/+/temperature'
   spate sub 'orders/7/#' --from beginning
   spate sub --stream orders --from -1h --json | jq .subject`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	f.add(cmd)

@@ -46,7 +46,7 @@ there on are affected. The exit code is 1 if there is any.
 A node that runs verifies what it holds in memory there; with --data, the data
 directory of a node that does not run is read from the disk.`,
 		Example: "  spate verify\n  spate verify --data spate-data",
-		Args:    cobra.NoArgs,
+		Args:    exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneSource(cmd, data); err != nil {
 				return err

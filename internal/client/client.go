@@ -89,6 +89,15 @@ func (p *Problem) Error() string {
 	return fmt.Sprintf("the server answered with status %d and no reason", p.Status)
 }
 
+// Misuse tells whether what was asked for is wrong, whatever there is on the server: its syntax, its configuration, its size.
+func (p *Problem) Misuse() bool {
+	switch p.Type[strings.LastIndexByte(p.Type, '/')+1:] {
+	case "invalid-request", "invalid-place", "invalid-event", "invalid-configuration", "unsupported-media-type", "too-large":
+		return true
+	}
+	return false
+}
+
 // permanent tells whether asking again is no use.
 func (p *Problem) permanent() bool {
 	return p.Status >= 400 && p.Status < 500 && p.Status != http.StatusTooManyRequests && p.Status != http.StatusRequestTimeout

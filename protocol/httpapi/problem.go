@@ -157,6 +157,7 @@ var sentinels = []struct {
 	{store.ErrTooLarge, kindTooLarge},
 	{store.ErrConflict, kindConflict},
 	{stream.ErrNotFound, kindNotFound},
+	{stream.ErrNoPartition, kindNotFound},
 	{consumer.ErrNotFound, kindNotFound},
 	{consumer.ErrNoLetter, kindNotFound},
 	{consumer.ErrExists, kindConflict},

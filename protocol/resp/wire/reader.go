@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"math"
+	"strconv"
 )
 
 // Limits bound a request. They are checked before anything of the stated size is read or kept.
@@ -164,6 +165,22 @@ func (r *Reader) header(in []byte, limits *Limits) (more bool, err error) {
 	return false, nil
 }
 
+// redisBulk is what Redis allows unless it is told otherwise. It refuses what is more in the same words.
+const redisBulk = 512 << 20
+
+// tooLarge is why an argument of n bytes is refused. Where Redis would take it, that is with the key of the configuration and the bytes that it allows, unless
+// nobody knows who asks.
+func (l *Limits) tooLarge(n int64) error {
+	key, most := "limits.message", l.Total
+	switch {
+	case n > redisBulk || l.Guest:
+		return errBulk
+	case n > int64(l.Bulk) && l.Bulk < l.Total:
+		key, most = "resp.limits.bulk", l.Bulk
+	}
+	return errBulk + Error(": the request is larger than "+key+" allows, which is "+strconv.Itoa(most)+" bytes")
+}
+
 // argument reads the length of an argument. It reports whether more bytes are needed for that.
 func (r *Reader) argument(in []byte, limits *Limits) (more bool, err error) {
 	line, err := r.line(in, errBulkTooBig)
@@ -175,8 +192,10 @@ func (r *Reader) argument(in []byte, limits *Limits) (more bool, err error) {
 	}
 	n, ok := number(line[1:])
 	switch {
-	case !ok || n < 0 || n > int64(limits.Bulk) || n > int64(limits.Total)-int64(r.at)-2:
+	case !ok || n < 0:
 		return false, errBulk
+	case n > int64(limits.Bulk) || n > int64(limits.Total)-int64(r.at)-2:
+		return false, limits.tooLarge(n)
 	case n > GuestBulk && limits.Guest:
 		return false, errGuestBulk
 	}

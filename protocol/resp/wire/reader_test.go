@@ -87,7 +87,8 @@ var streams = []struct {
 	{name: "length is text", in: "*1\r\n$4x\r\n", err: "Protocol error: invalid bulk length"},
 	{name: "length is missing", in: "*1\r\n$\r\n", err: "Protocol error: invalid bulk length"},
 	{name: "length with a zero in front", in: "*1\r\n$04\r\n", err: "Protocol error: invalid bulk length"},
-	{name: "length is too large", in: "*1\r\n$1048577\r\n", err: "Protocol error: invalid bulk length"},
+	{name: "length is too large", in: "*1\r\n$1048577\r\n", err: "Protocol error: invalid bulk length: the request is larger than resp.limits.bulk allows, which is 1048576 bytes"},
+	{name: "length is too large for Redis too", in: "*1\r\n$536870913\r\n", err: "Protocol error: invalid bulk length"},
 	{name: "length overflows", in: "*1\r\n$18446744073709551616\r\n", err: "Protocol error: invalid bulk length"},
 	{name: "length without end", in: "*1\r\n$" + strings.Repeat("1", MaxInline), err: "Protocol error: too big bulk count string"},
 	{name: "an error after a request", in: "*1\r\n$4\r\nPING\r\n*x\r\n", want: []string{`["PING"]`}, err: "Protocol error: invalid multibulk length"},
@@ -159,7 +160,7 @@ func TestReaderArgs(t *testing.T) {
 	for in, want := range map[string]string{
 		"*3\r\n":          "Protocol error: invalid multibulk length",
 		"a b c\n":         "Protocol error: invalid multibulk length",
-		"*1\r\n$4\r\n":    "Protocol error: invalid bulk length",
+		"*1\r\n$4\r\n":    "Protocol error: invalid bulk length: the request is larger than resp.limits.bulk allows, which is 3 bytes",
 		"*1\r\n$3\r\nabc": "",
 
 		"*2\r\n$3\r\nabc\r\n$3\r\nabc\r\n":  "",
@@ -263,7 +264,7 @@ func TestReaderTotal(t *testing.T) {
 		limits := &Limits{Args: 10, Bulk: 10, Total: total}
 		want := result{requests: []string{`["hello" "world" "again"]`}, used: len(stream)}
 		if total < len(stream) {
-			want = result{err: "Protocol error: invalid bulk length"}
+			want = result{err: fmt.Sprintf("Protocol error: invalid bulk length: the request is larger than limits.message allows, which is %d bytes", total)}
 		}
 		for cut := range stream {
 			if got := read(stream, limits, cut); !got.equal(want) {
