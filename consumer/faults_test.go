@@ -169,12 +169,13 @@ func TestFullDiskStreamRemoved(t *testing.T) {
 	n.publish("k", "x")
 	n.run()
 	<-begun
-	n.store.FailNext(1, store.ErrFull)
+	n.store.SetFull(true)
 	close(gate)
 	waitFor(t, "a commit to be refused", func() bool { return n.info("c").Counters.Full > 0 })
 	if err := n.log.Remove(t.Context(), "out", false); err != nil {
 		t.Fatal(err)
 	}
+	n.store.SetFull(false)
 	n.caughtUp("c")
 	parts, err := n.store.Partitions(t.Context())
 	if err != nil || slices.ContainsFunc(parts, func(p store.Partition) bool { return p.Stream == "out" }) {
