@@ -210,8 +210,10 @@ func (c *chain) settle(ctx context.Context, batch []*item, err error) (more bool
 		forget(batch)
 		consumer.stats.dead.Add(1)
 		batch[0].dead = consumer.letter(batch[0], err)
-		consumer.say(slog.LevelError, "an event became a dead letter", "stream", p.at.Stream, "partition", p.at.Number, "offset", batch[0].at,
-			"subject", batch[0].d.Event.Subject, "id", batch[0].d.Event.ID, "attempts", c.tries, "error", err)
+		if consumer.says(slog.LevelError) {
+			consumer.log.Error("an event became a dead letter", "stream", p.at.Stream, "partition", p.at.Number, "offset", batch[0].at,
+				"subject", batch[0].d.Event.Subject, "id", batch[0].d.Event.ID, "attempts", c.tries, "error", err)
+		}
 	default:
 		consumer.stats.retried.Add(1)
 		c.holdLocked(consumer.config.Retry.Delay(c.tries), err)
@@ -221,13 +223,14 @@ func (c *chain) settle(ctx context.Context, batch []*item, err error) (more bool
 	return true
 }
 
-// say logs what became of an event. Handlers decide how often that is, so the lines are few, and those that are left out are counted.
-func (c *Consumer) say(level slog.Level, what string, args ...any) {
+// says reports whether a line about what became of an event is written. Handlers decide how often that is, so the lines are few, and those that are
+// left out are counted.
+func (c *Consumer) says(level slog.Level) bool {
 	if !c.log.Enabled(context.Background(), level) || !c.lines.Allow(time.Now()) {
-		return
+		return false
 	}
 	c.sayLeftOut()
-	c.log.Log(context.Background(), level, what, args...)
+	return true
 }
 
 // sayLeftOut says how many events had no line of their own.
@@ -273,8 +276,10 @@ func (c *chain) finishLocked(batch []*item) {
 // holdLocked has the chain wait for its next attempt.
 func (c *chain) holdLocked(d time.Duration, err error) {
 	p := c.part
-	p.consumer.say(slog.LevelWarn, "a handler failed; it is called again", "stream", p.at.Stream, "partition", p.at.Number, "offset", c.items[0].at,
-		"subject", c.items[0].d.Event.Subject, "attempt", c.tries, "after", d, "error", err)
+	if p.consumer.says(slog.LevelWarn) {
+		p.consumer.log.Warn("a handler failed; it is called again", "stream", p.at.Stream, "partition", p.at.Number, "offset", c.items[0].at,
+			"subject", c.items[0].d.Event.Subject, "attempt", c.tries, "after", d, "error", err)
+	}
 	c.due = time.Now().Add(d)
 	heap.Push(&p.held, c)
 	p.running--

@@ -235,16 +235,17 @@ func TestGoexit(t *testing.T) {
 				c.send("hello\n")
 				all = append(all, c)
 			}
-			if where == "drain" {
+			switch where {
+			case "drain":
 				waitFor(t, "all to be served", func() bool { return s.Stats().BytesIn == 6*clients })
 				if err := s.shutdown(10 * time.Second); err != nil {
 					t.Error(err)
 				}
-			} else if where == "close" {
+			case "close":
 				for _, c := range all {
 					_ = c.Close()
 				}
-			} else {
+			default:
 				for _, c := range all {
 					if got, want := c.rest(), map[string]string{"serve": "hello\n"}[where]; got != want {
 						t.Errorf("%s: %q arrived, want %q", where, got, want)
