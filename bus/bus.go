@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
 	"github.com/spate-io/spate/task"
 )
@@ -104,7 +105,8 @@ func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 // fanOut is one publish under way.
 type fanOut struct {
 	bus     *Bus
-	event   *event.Event // nil when the parts are borrowed
+	event   *event.Event   // nil when the parts are borrowed
+	stored  []store.Append // where it is
 	subject string
 	data    []byte
 	message *Message // made for the first subscription that matches
@@ -160,7 +162,7 @@ func (f *fanOut) visit(s *Subscription) bool {
 
 func (f *fanOut) newMessage() *Message {
 	m := f.bus.messages.Get().(*Message)
-	m.event = f.event
+	m.event, m.stored = f.event, f.stored
 	if f.event == nil {
 		m.borrowed.Subject, m.borrowed.Data = f.subject, f.data
 		m.event = &m.borrowed

@@ -56,7 +56,7 @@ func (b *Bus) Publish(ctx context.Context, e *event.Event) (Receipt, error) {
 		err     error
 	}
 	done := make(chan result, 1) // nobody may wait for it any more
-	b.submit(ctx, []*event.Event{e}, func(r Receipt, err error) { done <- result{r, err} })
+	b.submit(ctx, []*event.Event{e}, nil, func(r Receipt, err error) { done <- result{r, err} })
 	select {
 	case r := <-done:
 		return r.receipt, r.err
@@ -70,10 +70,16 @@ func (b *Bus) Publish(ctx context.Context, e *event.Event) (Receipt, error) {
 // the events, and else from the goroutine that delivers, in the order in which the events were stored. It must not
 // block.
 func (b *Bus) Submit(events []*event.Event, done func(Receipt, error)) {
-	b.submit(context.Background(), events, done)
+	b.submit(context.Background(), events, nil, done)
 }
 
-func (b *Bus) submit(ctx context.Context, events []*event.Event, done func(Receipt, error)) {
+// SubmitWith is Submit of events together with changes of the publisher's own, in one commit: the batch, which appends nothing and which belongs to the
+// store until done is called. It is committed also where no stream captures any of the events, and must not be empty. It needs a store.
+func (b *Bus) SubmitWith(batch *store.Batch, events []*event.Event, done func(Receipt, error)) {
+	b.submit(context.Background(), events, batch, done)
+}
+
+func (b *Bus) submit(ctx context.Context, events []*event.Event, with *store.Batch, done func(Receipt, error)) {
 	for _, e := range events {
 		err := e.Validate(b.limits.Event)
 		if err == nil && Reserved(e.Subject) {
@@ -87,31 +93,31 @@ func (b *Bus) submit(ctx context.Context, events []*event.Event, done func(Recei
 	}
 	captured, err := false, error(nil)
 	if b.streams != nil {
-		captured, err = b.capture(ctx, events, done)
+		captured, err = b.capture(ctx, events, with, done)
 	}
 	switch {
 	case err != nil:
 		done(Receipt{}, err)
 	case !captured:
-		done(Receipt{Receivers: b.deliverAll(events)}, nil)
+		done(Receipt{Receivers: b.deliverAll(events, nil)}, nil)
 	}
 }
 
 // capture stores what streams capture of events, once there is room for their delivery, and tells whether that is anything.
-func (b *Bus) capture(ctx context.Context, events []*event.Event, done func(Receipt, error)) (captured bool, err error) {
+func (b *Bus) capture(ctx context.Context, events []*event.Event, with *store.Batch, done func(Receipt, error)) (captured bool, err error) {
 	n, bytes := len(events), 0
 	for _, e := range events {
 		bytes += e.Size()
 	}
 	if !b.room.try(n, bytes) {
 		// What is only live need not wait. A stream that begins to capture it just now is let in without.
-		if !slices.ContainsFunc(events, func(e *event.Event) bool { return b.streams.Captures(e.Subject) }) {
+		if with == nil && !slices.ContainsFunc(events, func(e *event.Event) bool { return b.streams.Captures(e.Subject) }) {
 			b.room.force(n, bytes)
 		} else if err := b.room.take(ctx, n, bytes); err != nil {
-			return true, fmt.Errorf("storing an event on subject %.80q: %w", events[0].Subject, err)
+			return true, storing(events, err)
 		}
 	}
-	b.streams.Capture(func() { captured, err = b.store(events, done, func() { b.room.give(n, bytes) }) })
+	b.streams.Capture(func() { captured, err = b.store(events, with, done, func() { b.room.give(n, bytes) }) })
 	if err != nil || !captured {
 		b.room.give(n, bytes)
 	}
@@ -119,9 +125,13 @@ func (b *Bus) capture(ctx context.Context, events []*event.Event, done func(Rece
 }
 
 // store submits what streams capture of events, and tells whether that is anything: then done is called in due course.
-func (b *Bus) store(events []*event.Event, done func(Receipt, error), release func()) (captured bool, err error) {
-	batch := &store.Batch{}
-	strongest := store.None
+func (b *Bus) store(events []*event.Event, with *store.Batch, done func(Receipt, error), release func()) (captured bool, err error) {
+	batch, strongest := with, store.None
+	if with == nil {
+		batch = &store.Batch{}
+	} else {
+		strongest = with.Durability
+	}
 	for _, e := range events {
 		n, durability, err := b.streams.Add(batch, e)
 		if err != nil {
@@ -131,21 +141,32 @@ func (b *Bus) store(events []*event.Event, done func(Receipt, error), release fu
 			strongest = min(strongest, durability)
 		}
 	}
-	if len(batch.Appends) == 0 {
+	if len(batch.Appends) == 0 && with == nil {
 		return false, nil
 	}
 	batch.Durability = strongest
 	b.streams.Store().Submit(batch, func(err error) {
 		if err != nil {
-			err = fmt.Errorf("storing an event on subject %.80q: %w", events[0].Subject, err)
+			err = storing(events, err)
 		}
-		b.stored.push(stored{events: events, batch: batch, done: done, err: err, release: release})
+		b.stored.push(stored{events: events, appends: batch.Appends, done: done, err: err, release: release})
 	})
 	return true, nil
 }
 
+// storing says what has failed.
+func storing(events []*event.Event, err error) error {
+	if len(events) == 0 {
+		return err
+	}
+	return fmt.Errorf("storing an event on subject %.80q: %w", events[0].Subject, err)
+}
+
 // ErrReserved means that a subject is the server's own: only consumers publish dead letters.
 var ErrReserved = errors.New("the subject is reserved for dead letters")
+
+// sessionStream is where MQTT keeps what its sessions wait for.
+const sessionStream = "$mqtt"
 
 // Reserved tells whether a subject is one on which only consumers publish.
 func Reserved(subject string) bool {
@@ -153,13 +174,13 @@ func Reserved(subject string) bool {
 		return false
 	}
 	first, _, _ := strings.Cut(subject, "/")
-	return first == consumer.DeadStream || first == consumer.RedriveStream
+	return first == consumer.DeadStream || first == consumer.RedriveStream || first == sessionStream
 }
 
 // DeliverStored delivers events that were committed by somebody else, as a step of a consumer does, to the subscriptions, soon
-// and in order, and calls release afterwards. Their room was taken by [Bus.Reserve] before they were committed. It may be called from the store's goroutine.
-func (b *Bus) DeliverStored(events []*event.Event, release func()) {
-	b.stored.push(stored{events: events, release: release})
+// and in order, and calls release afterwards. The appends say where they are, in the order of the events, and belong to the bus until then. Their room was taken by [Bus.Reserve] before they were committed. It may be called from the store's goroutine.
+func (b *Bus) DeliverStored(events []*event.Event, appends []store.Append, release func()) {
+	b.stored.push(stored{events: events, appends: appends, release: release})
 }
 
 // Prepare checks an event that somebody else is going to commit, and sets what it lacks.
@@ -190,12 +211,23 @@ func (b *Bus) WaitFor(ctx context.Context) error {
 	return nil
 }
 
-func (b *Bus) deliverAll(events []*event.Event) (receivers int) {
+// deliverAll delivers events, of which the streams hold what appends says, in the same order.
+func (b *Bus) deliverAll(events []*event.Event, appends []store.Append) (receivers int) {
 	for _, e := range events {
 		f := fanOut{bus: b, event: e}
+		f.stored, appends = appendsOf(e, appends)
 		receivers += f.run(e.Subject)
 	}
 	return receivers
+}
+
+// appendsOf returns the appends of one event, which come first, and those behind them.
+func appendsOf(e *event.Event, appends []store.Append) (own, rest []store.Append) {
+	n := 0
+	for n < len(appends) && appends[n].Event == e {
+		n++
+	}
+	return appends[:n], appends[n:]
 }
 
 // delivery hands stored events to the subscriptions, one after the other in the order of their commits, outside of the
@@ -211,10 +243,10 @@ type delivery struct {
 
 // stored is events that were committed, or were to be.
 type stored struct {
-	events []*event.Event
-	batch  *store.Batch // nil if nothing of it can be a duplicate
-	done   func(Receipt, error)
-	err    error
+	events  []*event.Event
+	appends []store.Append
+	done    func(Receipt, error)
+	err     error
 
 	release func() // gives its room back
 }
@@ -296,8 +328,8 @@ func (d *delivery) deliver(s *stored) {
 	r := Receipt{}
 	if s.done != nil {
 		defer func() {
-			if s.err == nil && s.batch != nil {
-				r.Stored = s.batch.Appends
+			if s.err == nil {
+				r.Stored = s.appends
 			}
 			s.done(r, s.err)
 		}()
@@ -307,21 +339,27 @@ func (d *delivery) deliver(s *stored) {
 	}
 }
 
-// fresh returns the events without those that every stream already had.
-func (s *stored) fresh() []*event.Event {
-	if s.batch == nil || !slices.ContainsFunc(s.batch.Appends, func(a store.Append) bool { return a.Duplicate }) {
-		return s.events
+// fresh returns the events without those that every stream already had, and where they are.
+func (s *stored) fresh() ([]*event.Event, []store.Append) {
+	if !slices.ContainsFunc(s.appends, func(a store.Append) bool { return a.Duplicate }) {
+		return s.events, s.appends
 	}
-	kept := map[*event.Event]bool{}
-	for i := range s.batch.Appends {
-		a := &s.batch.Appends[i]
-		kept[a.Event] = kept[a.Event] || !a.Duplicate
-	}
-	var fresh []*event.Event
+	var events []*event.Event
+	var appends []store.Append
+	rest := s.appends
 	for _, e := range s.events {
-		if added, captured := kept[e]; added || !captured {
-			fresh = append(fresh, e)
+		var own []store.Append
+		own, rest = appendsOf(e, rest)
+		added := len(own) == 0 // nothing captures it
+		for _, a := range own {
+			if !a.Duplicate {
+				added = true
+				appends = append(appends, a)
+			}
+		}
+		if added {
+			events = append(events, e)
 		}
 	}
-	return fresh
+	return events, appends
 }

@@ -251,3 +251,53 @@ func TestRemovedWhilePublishing(t *testing.T) {
 	close(stop)
 	publishers.Wait()
 }
+
+// A subscriber learns where an event is, also of several in one commit, and what the publisher commits beside it is there.
+func TestSubmitWith(t *testing.T) {
+	b, s := keeping(t, stream.Config{})
+	var offsets []uint64
+	c := b.NewClient(taker(func(m *bus.Message) bool {
+		for _, a := range m.Stored() {
+			offsets = append(offsets, a.Offset)
+		}
+		return true
+	}))
+	defer c.Close()
+	if _, err := c.Subscribe("#"); err != nil {
+		t.Fatal(err)
+	}
+	submit := func(batch *store.Batch, subjects ...string) bus.Receipt {
+		t.Helper()
+		var events []*event.Event
+		for _, subject := range subjects {
+			events = append(events, &event.Event{Subject: subject})
+		}
+		done := make(chan bus.Receipt, 1)
+		b.SubmitWith(batch, events, func(r bus.Receipt, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			done <- r
+		})
+		return <-done
+	}
+	puts := func(key string) *store.Batch {
+		return &store.Batch{Puts: []store.Put{{Key: key, Data: []byte("v")}}}
+	}
+	for i, subjects := range [][]string{{"kept/1", "live/1", "kept/2"}, {"live/2"}, {}} {
+		key := fmt.Sprint("key", i)
+		if r := submit(puts(key), subjects...); r.Receivers != len(subjects) {
+			t.Errorf("%v: %+v", subjects, r)
+		}
+		if v, err := s.Get(t.Context(), key); err != nil || string(v.Data) != "v" {
+			t.Errorf("%v: %q, %v", subjects, v.Data, err)
+		}
+	}
+	if !slices.Equal(offsets, []uint64{0, 1}) {
+		t.Errorf("offsets %v", offsets)
+	}
+}
+
+type taker func(m *bus.Message) bool
+
+func (f taker) Deliver(m *bus.Message) bool { return f(m) }

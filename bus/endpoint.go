@@ -64,7 +64,7 @@ const kindResponder = "responder"
 
 // The headers of requests and replies.
 const (
-	headerReplyTo      = "reply-to"
+	headerReplyTo      = event.ReplyTo
 	headerReplyBy      = "reply-by" // Unix time in milliseconds, after which nobody waits for the reply
 	headerReplyCode    = "reply-code"
 	headerReplyMessage = "reply-message"
@@ -190,6 +190,9 @@ func (n *Node) reply(ctx context.Context, d *Delivery, current *handling, err er
 	reply := &event.Event{Subject: to, Data: current.reply}
 	if err != nil {
 		reply.Data, reply.Headers = nil, errorHeaders(err)
+	}
+	if id := d.Event.Header(event.CorrelationData); id != "" {
+		reply.Headers = append(reply.Headers, event.Header{Name: event.CorrelationData, Value: id})
 	}
 	carryTrace(ctx, reply)
 	_, failed := n.opts.Bus.PublishLive(reply)

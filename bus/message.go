@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
 )
 
 // Message is one event on its way to one subscription after the other. It is good only during Deliver.
@@ -11,6 +12,7 @@ type Message struct {
 	bus     *Bus
 	event   *event.Event // what was published, or borrowed
 	kept    *event.Event
+	stored  []store.Append // where streams hold it
 	matched *Subscription
 	frames  []frame
 
@@ -49,6 +51,9 @@ func (m *Message) Keep() *event.Event {
 	}
 	return m.kept
 }
+
+// Stored returns where streams hold the event, or nothing if none captures it. It is good only during Deliver.
+func (m *Message) Stored() []store.Append { return m.stored }
 
 // Format is one way of encoding messages, declared once by the protocol that speaks it. Its address is its identity.
 type Format struct {

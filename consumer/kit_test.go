@@ -65,7 +65,7 @@ func newNode(t testing.TB, s *memstore.Store, change ...func(*consumer.Options))
 				n.reserved -= events
 			}, nil
 		},
-		Deliver: func(events []*event.Event, release func()) {
+		Deliver: func(events []*event.Event, _ []store.Append, release func()) {
 			defer release()
 			n.mu.Lock()
 			defer n.mu.Unlock()

@@ -27,7 +27,7 @@ type Options struct {
 	Reserve func(ctx context.Context, events, bytes int) (release func(), err error)
 	// Deliver is told of the events of a step that was committed, and calls release afterwards. It is called by the store's goroutine and must not block. Required:
 	// it is the bus's.
-	Deliver func(events []*event.Event, release func())
+	Deliver func(events []*event.Event, appends []store.Append, release func())
 	// Logger is told of handlers that fail and of dead letters. Default: nobody is.
 	Logger *slog.Logger
 	// Clock tells the time of dead letters. Default time.Now.

@@ -232,7 +232,7 @@ func (p *partition) committedLocked(s *step) {
 	}
 	p.consumer.stats.steps.Add(1)
 	if len(s.events) > 0 {
-		p.consumer.set.opts.Deliver(s.events, s.release)
+		p.consumer.set.opts.Deliver(s.events, s.batch.Appends, s.release)
 	} else {
 		s.release()
 	}

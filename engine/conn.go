@@ -28,6 +28,8 @@ type Conn struct {
 	bytesIn  atomic.Uint64
 	bytesOut atomic.Uint64
 
+	keepAlive atomic.Uint32 // in units of wheelTick; 0 is none
+
 	// state holds the event bits and the owner bit; see turn.go.
 	state atomic.Uint32
 	// in holds a partial request between two turns. Owner only.

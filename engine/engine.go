@@ -143,7 +143,7 @@ func (e *Engine) keepTime() {
 // something and it has.
 func (e *Engine) deadline(c *Conn, why Reason) {
 	switch why {
-	case ReasonIdleTimeout, ReasonFirstTimeout, ReasonRequestTimeout:
+	case ReasonIdleTimeout, ReasonFirstTimeout, ReasonRequestTimeout, ReasonKeepAlive:
 		if c.busy() {
 			e.wheel.look(c, e.clock.ms()+time.Second.Milliseconds())
 			return

@@ -168,7 +168,7 @@ func TestDropOldestModel(t *testing.T) {
 		var model []message
 		for i := range 1 + rng.IntN(30) {
 			m := message{strings.Repeat(string(rune('A'+i)), 1+rng.IntN(60)), rng.IntN(3) > 0}
-			from := c.appendLocked([]byte(m.text))
+			from := c.appendLocked(len(m.text), []byte(m.text))
 			if m.droppable {
 				c.out.marks = append(c.out.marks, mark{from, from + len(m.text)})
 			}
@@ -213,7 +213,7 @@ func TestDropOldestKeepsTheNewest(t *testing.T) {
 			c := &Conn{eng: e, sock: full{}}
 			c.hints.set(hintFull)
 			c.prependLocked(make([]byte, 10_000)) // being sent
-			c.appendLocked([]byte("reply"))
+			c.appendLocked(5, []byte("reply"))
 			const n = 100
 			for i := range n {
 				message := fmt.Appendf(nil, "%0500d", i)

@@ -202,6 +202,32 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
+// A peer that has promised to be heard is gone when it is not, whatever is sent to it; one that is heard stays.
+func TestKeepAlive(t *testing.T) {
+	t.Parallel()
+	eachDriver(t, func(t *testing.T, driver string) {
+		t.Parallel()
+		silent := make(chan *engine.Conn, 1)
+		s := serve(t, driver, "tcp", &lines{handle: func(c *engine.Conn, line string) error {
+			c.SetKeepAlive(late)
+			if line == "silent" {
+				silent <- c
+			}
+			return echoLine(c, line)
+		}}, engine.Limits{})
+		heard, quiet := s.dial(), s.dial()
+		quiet.send("silent\n")
+		c := <-silent
+		for s.Stats().Closed[engine.ReasonKeepAlive] == 0 {
+			_ = c.Push([]byte("news\n"), engine.DropNewest)
+			heard.ask("one")
+			<-time.After(20 * time.Millisecond)
+		}
+		heard.ask("still there")
+		s.closedFor(engine.ReasonKeepAlive, 1)
+	})
+}
+
 // A request that drips in does not push its deadline back.
 func TestDripDoesNotExtendTheRequest(t *testing.T) {
 	t.Parallel()

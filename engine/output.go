@@ -70,7 +70,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if err := c.reserveLocked(len(p), Block); err != nil {
 		return 0, err
 	}
-	c.appendLocked(p)
+	c.appendLocked(len(p), p)
 	if !c.busy() {
 		c.scheduleFlushLocked()
 	}
@@ -90,7 +90,7 @@ func (c *Conn) WriteThrough(p []byte) (int, error) {
 		if err := c.reserveLocked(len(p), Block); err != nil {
 			return 0, err
 		}
-		c.appendLocked(p)
+		c.appendLocked(len(p), p)
 		c.flushLocked()
 		return len(p), nil
 	}
@@ -132,15 +132,23 @@ func (c *Conn) Flush() {
 // together with whatever else is pushed until then. With any policy but Block
 // it never waits. It returns ErrDropped if the policy drops p, and ErrClosed
 // if the connection is closed, or is closed by the policy. p is not retained.
-func (c *Conn) Push(p []byte, policy Overflow) error {
+func (c *Conn) Push(p []byte, policy Overflow) error { return c.PushParts(policy, p) }
+
+// PushParts is Push of a message that lies in several pieces, without joining them first: the head that is each receiver's own, and the
+// body that all of them share.
+func (c *Conn) PushParts(policy Overflow, parts ...[]byte) error {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.reserveLocked(len(p), policy); err != nil {
+	if err := c.reserveLocked(n, policy); err != nil {
 		return err
 	}
-	from := c.appendLocked(p)
+	from := c.appendLocked(n, parts...)
 	if policy == DropOldest {
-		c.out.marks = append(c.out.marks, mark{from, from + len(p)})
+		c.out.marks = append(c.out.marks, mark{from, from + n})
 	}
 	c.scheduleFlushLocked()
 	return nil
@@ -294,20 +302,22 @@ func (c *Conn) setOutput(o *output) {
 	}
 }
 
-// appendLocked adds p to the tail and returns where it begins there.
-func (c *Conn) appendLocked(p []byte) int {
+// appendLocked adds n bytes to the tail, which are those of parts, and returns where they begin there.
+func (c *Conn) appendLocked(n int, parts ...[]byte) int {
 	if c.out == nil {
 		c.setOutput(c.eng.newOutput())
 	}
 	o := c.out
 	switch {
 	case o.tail == nil:
-		o.tail = c.eng.lend(len(p))
-	case len(o.tail.b)+len(p) > cap(o.tail.b):
-		o.tail = c.eng.grow(o.tail, len(p))
+		o.tail = c.eng.lend(n)
+	case len(o.tail.b)+n > cap(o.tail.b):
+		o.tail = c.eng.grow(o.tail, n)
 	}
 	from := len(o.tail.b)
-	o.tail.b = append(o.tail.b, p...)
+	for _, p := range parts {
+		o.tail.b = append(o.tail.b, p...)
+	}
 	return from
 }
 

@@ -22,6 +22,8 @@ const (
 	ReasonRequestTimeout          // a request that began did not end within Limits.RequestTimeout
 	ReasonIdleTimeout             // no request for Limits.IdleTimeout
 	ReasonWriteTimeout            // the peer took no byte for Limits.WriteTimeout
+	ReasonKeepAlive               // the peer was silent for longer than it said it would be
+	ReasonTakenOver               // another connection has taken over its session
 	ReasonOverflow                // the peer reads too slowly for what is pushed to it
 	ReasonMemory                  // Limits.BufferedTotal is reached
 	ReasonTooMany                 // Limits.Connections is reached
@@ -47,6 +49,8 @@ var reasonCodes = [reasonCount]string{
 	ReasonRequestTimeout:   "request-timeout",
 	ReasonIdleTimeout:      "idle-timeout",
 	ReasonWriteTimeout:     "write-timeout",
+	ReasonKeepAlive:        "keep-alive-timeout",
+	ReasonTakenOver:        "session-taken-over",
 	ReasonOverflow:         "output-overflow",
 	ReasonMemory:           "buffer-memory-exhausted",
 	ReasonTooMany:          "too-many-connections",
@@ -89,7 +93,7 @@ func (r Reason) graceful() bool {
 // routine tells whether the end is ordinary, and so logged at debug level.
 func (r Reason) routine() bool {
 	switch r {
-	case ReasonPeer, ReasonReset, ReasonQuit, ReasonShutdown, ReasonIdleTimeout:
+	case ReasonPeer, ReasonReset, ReasonQuit, ReasonShutdown, ReasonIdleTimeout, ReasonKeepAlive, ReasonTakenOver:
 		return true
 	}
 	return false

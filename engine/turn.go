@@ -5,6 +5,7 @@ import (
 	"io"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/spate-io/spate/task"
 )
@@ -203,7 +204,7 @@ func (c *Conn) keep(rest []byte, progress bool) bool {
 			c.in = nil
 		}
 		if progress {
-			c.setReadDeadline(limits.IdleTimeout, ReasonIdleTimeout)
+			c.awaitRequest()
 		}
 		return true
 	}
@@ -231,6 +232,22 @@ func (c *Conn) keep(rest []byte, progress bool) bool {
 	}
 	c.in.b = append(c.in.b, fresh...)
 	return true
+}
+
+// awaitRequest sets the deadline of the next request.
+func (c *Conn) awaitRequest() {
+	if d := time.Duration(c.keepAlive.Load()) * wheelTick; d > 0 {
+		c.setReadDeadline(d, ReasonKeepAlive)
+		return
+	}
+	c.setReadDeadline(c.eng.limits.IdleTimeout, ReasonIdleTimeout)
+}
+
+// SetKeepAlive closes the connection with [ReasonKeepAlive] once the peer has not sent a whole request for d, from the end of the Serve that
+// calls it on, whatever is sent to the peer meanwhile. It takes the place of Limits.IdleTimeout; 0 gives that back.
+// It is for sessions whose peers promise to be heard, as those of MQTT do.
+func (c *Conn) SetKeepAlive(d time.Duration) {
+	c.keepAlive.Store(uint32(min((d+wheelTick-1)/wheelTick, 1<<31)))
 }
 
 // peerEnded handles the end of the stream, or an error, from the socket.

@@ -168,3 +168,17 @@ func TestSlowReaderIsKept(t *testing.T) {
 		s.closedFor(engine.ReasonIdleTimeout, 1)
 	})
 }
+
+// A message in pieces arrives in one, also among others.
+func TestPushParts(t *testing.T) {
+	eachCarrier(t, func(t *testing.T, driver, carrier string) {
+		p := &lines{handle: func(c *engine.Conn, _ string) error {
+			return errors.Join(c.Push([]byte("a"), engine.Disconnect), c.PushParts(engine.Disconnect, []byte("b"), nil, []byte("c\n")))
+		}}
+		cl := serve(t, driver, carrier, p, engine.Limits{}).dial()
+		cl.send("hello\n")
+		if got := cl.line(); got != "abc" {
+			t.Errorf("got %q", got)
+		}
+	})
+}

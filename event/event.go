@@ -28,6 +28,18 @@ type Event struct {
 	Data []byte
 }
 
+// Names of headers that several doors know.
+const (
+	// ContentType says what Data is, as a media type (RFC 6838).
+	ContentType = "content-type"
+	// ReplyTo is the subject on which the publisher waits for an answer.
+	ReplyTo = "reply-to"
+	// CorrelationData is what an answer carries back to whoever asked, any bytes.
+	CorrelationData = "correlation-data"
+	// Expires is when the event is of no use any more, in Unix milliseconds.
+	Expires = "expires"
+)
+
 // Header is one named fact. Names are lower case by convention and compared as they are.
 type Header struct {
 	Name, Value string

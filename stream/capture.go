@@ -47,6 +47,10 @@ func (l *Log) Add(b *store.Batch, e *event.Event) (captured int, d store.Durabil
 	var few [4]*Stream // one is usual
 	streams := l.appendCapturing(few[:0], e.Subject)
 	for _, s := range streams {
+		if !s.takes(e) {
+			continue
+		}
+		captured++
 		if most := s.config.MaxEventBytes; most > 0 && len(e.Data) > most {
 			return 0, d, fmt.Errorf("event on subject %q has %d bytes of data, stream %q takes at most %d: %w",
 				e.Subject, len(e.Data), s.config.Name, most, event.ErrTooLong)
@@ -54,7 +58,7 @@ func (l *Log) Add(b *store.Batch, e *event.Event) (captured int, d store.Durabil
 		b.Appends = append(b.Appends, s.append(e))
 		d = min(d, s.durability)
 	}
-	return len(streams), d, nil
+	return captured, d, nil
 }
 
 func (s *Stream) append(e *event.Event) store.Append {

@@ -66,6 +66,7 @@ type Stream struct {
 	durability store.Durability
 	filters    []event.Filter
 	revision   uint64
+	tap        *Tap // nil for most
 }
 
 // definition is a stream as it is stored.
@@ -189,7 +190,7 @@ func (l *Log) build(c Config) (*Stream, error) {
 // enter makes a stream capture. Called with the lock held, or before anybody else knows the log.
 func (l *Log) enter(s *Stream) {
 	l.streams[s.config.Name] = s
-	for _, f := range s.filters {
+	for f := range s.captures {
 		l.capture.Add(f, s)
 	}
 	l.changes.Add(1)
@@ -206,7 +207,7 @@ var losses = map[store.Durability]string{
 
 func (l *Log) leave(s *Stream) {
 	delete(l.streams, s.config.Name)
-	for _, f := range s.filters {
+	for f := range s.captures {
 		l.capture.Remove(f, s)
 	}
 	l.changes.Add(1)
@@ -282,6 +283,7 @@ func (l *Log) Update(ctx context.Context, c Config) (*Stream, error) {
 		return nil, fmt.Errorf("%w: %q has %d partitions by %s, which cannot be changed, since the order of each key would be lost: leave them out to keep what there is, or make another stream",
 			ErrConfig, c.Name, old.config.Partitions, old.config.Key)
 	}
+	s.tap = old.tap
 	s.id, s.refiltered = old.id, old.refiltered || !slices.Equal(old.config.Subjects, s.config.Subjects)
 	if err := l.save(ctx, s, old.revision); err != nil {
 		return nil, err

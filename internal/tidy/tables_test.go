@@ -19,6 +19,7 @@ var layers = []layer{
 	{dir: "protocol/resp/xstream", onlyFrom: []string{"protocol/resp"}},
 	{dir: "protocol/resp/wire", alone: true, onlyFrom: []string{"protocol/resp", "internal/load", "cmd"}},
 	{dir: "protocol/mqtt", apart: "protocol"},
+	{dir: "protocol/mqtt/packet", alone: true},
 	{dir: "protocol/httpapi", apart: "protocol"},
 	{dir: "protocol/websocket", apart: "protocol", carrierOf: []string{"protocol/mqtt", "protocol/httpapi"}},
 	{dir: "device"},

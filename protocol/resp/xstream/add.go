@@ -195,7 +195,7 @@ func (a *Added) committed(err error) {
 	} else {
 		a.settle()
 		a.events[0] = &a.event
-		k.set.bus.DeliverStored(a.events[:], a.release)
+		k.set.bus.DeliverStored(a.events[:], a.batch.Appends, a.release)
 	}
 	if !a.given {
 		k.autos.Done()
