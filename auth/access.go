@@ -50,7 +50,7 @@ func (a *Auth) CanAdmin(id Identity) bool {
 
 // Authorize decides like the Can methods, counts a denial and writes an audit
 // line for it. It fails with [ErrForbidden], [ErrNotAuthenticated], [ErrExpired]
-// or [ErrWithdrawn].
+// [ErrWithdrawn] or [ErrClient].
 func (a *Auth) Authorize(from Origin, id Identity, action Action, target string) error {
 	r, err := a.rightsOf(id)
 	if err == nil && r.may(action, target) {
@@ -63,12 +63,12 @@ func (a *Auth) Authorize(from Origin, id Identity, action Action, target string)
 		err = ErrForbidden
 	}
 	a.count.forbidden.Add(1)
-	a.denied(denial{from: from, user: id.User(), action: string(action), target: target, reason: reason})
+	a.denied(denial{from: from, user: id.User(), client: id.Client(), action: string(action), target: target, reason: reason})
 	return err
 }
 
 // Refresh reports whether the identity is still valid: nil, or why not, one of
-// [ErrNotAuthenticated], [ErrExpired] and [ErrWithdrawn]. A door calls it for its
+// [ErrNotAuthenticated], [ErrExpired], [ErrWithdrawn] and [ErrClient]. A door calls it for its
 // live connections after a reload and closes those for which it fails.
 func (a *Auth) Refresh(id Identity) error {
 	_, err := a.rightsOf(id)
@@ -77,10 +77,10 @@ func (a *Auth) Refresh(id Identity) error {
 
 // rightsOf returns what the identity may do now. It decides again when the
 // configuration has changed since the last time, so that no door can forget to.
-func (a *Auth) rightsOf(id Identity) (*rights, error) {
+func (a *Auth) rightsOf(id Identity) (holder, error) {
 	p := id.p
 	if p == nil {
-		return nil, ErrNotAuthenticated
+		return holder{}, ErrNotAuthenticated
 	}
 	g, s := p.current.Load(), a.snap.Load()
 	if g.generation != s.generation {
@@ -88,15 +88,15 @@ func (a *Auth) rightsOf(id Identity) (*rights, error) {
 		p.current.Store(g)
 	}
 	if g.err != nil {
-		return nil, g.err
+		return holder{}, g.err
 	}
 	if !p.expires.IsZero() && !a.opts.Now().Before(p.expires) {
-		return nil, ErrExpired
+		return holder{}, ErrExpired
 	}
-	return g.rights, nil
+	return holder{rights: g.rights, who: &p.names}, nil
 }
 
-func (r *rights) may(action Action, target string) bool {
+func (r holder) may(action Action, target string) bool {
 	switch action {
 	case ActionPublish:
 		return r.mayPublish(target)
@@ -117,6 +117,8 @@ func reasonOf(err error) string {
 	switch {
 	case errors.Is(err, ErrExpired):
 		return "the token or certificate has expired"
+	case errors.Is(err, ErrClient):
+		return "no role of the user lists the client identifier"
 	case errors.Is(err, ErrWithdrawn):
 		return "the user or issuer was removed or changed"
 	default:

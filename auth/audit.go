@@ -35,6 +35,7 @@ type audited struct {
 type denial struct {
 	from   Origin
 	user   string
+	client string // of an identity, see WithClient
 	action string
 	target string
 	reason string
@@ -54,6 +55,9 @@ func (a *auditor) deny(d denial) {
 		slog.String("addr", d.from.text()),
 		slog.String("user", clip(orElse(d.user, "-"))),
 		slog.String("action", d.action),
+	}
+	if d.client != "" {
+		attrs = append(attrs, slog.String("client", clip(d.client)))
 	}
 	if d.target != "" {
 		attrs = append(attrs, slog.String("target", clip(d.target)))

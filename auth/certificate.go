@@ -181,15 +181,15 @@ func checkCertificate(s *snapshot, now time.Time, state *tls.ConnectionState) (*
 	if now.Before(leaf.NotBefore) || !now.Before(expires) {
 		return nil, refuse("", "the certificate is not valid now")
 	}
-	names, err := namesOf(leaf)
+	given, err := namesOf(leaf)
 	if err != nil {
 		return nil, refuse("", err.Error())
 	}
-	user, _, err := s.certUser(names)
+	user, _, err := s.certUser(given)
 	if err != nil {
 		return nil, refuse("", err.Error())
 	}
-	return &principal{user: user, method: MethodCertificate, expires: expires, source: certSource(names.clone())}, nil
+	return &principal{names: names{user: user}, method: MethodCertificate, expires: expires, source: certSource(given.clone())}, nil
 }
 
 // clone keeps the names without the certificate that they are part of.

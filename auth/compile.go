@@ -22,7 +22,8 @@ type snapshot struct {
 	order      []*account // the same, in the order of the configuration
 	issuers    map[string]*issuer
 	certs      []certRule
-	roles      map[string]Role
+	roles      map[string]*rights
+	grants     *grants
 	slots      chan struct{} // one for each password that may be hashed at once
 	cache      *passwordCache
 	burst      int
@@ -43,7 +44,8 @@ func compile(config Config, remotes *remotes) (*snapshot, error) {
 		enabled:  config.configured(),
 		accounts: make(map[string]*account),
 		issuers:  make(map[string]*issuer),
-		roles:    config.Roles,
+		roles:    make(map[string]*rights, len(config.Roles)),
+		grants:   &grants{byRoles: make(map[string]*grant)},
 	}}
 	if c.out.enabled && len(config.Roles) == 0 {
 		c.fail("auth.roles", errNoRoles)
@@ -82,17 +84,22 @@ func (c *compiler) role(name string, role Role) {
 	if err := checkName(name); err != nil {
 		c.failf("auth.roles", "the role name %q %w", name, err)
 	}
-	c.filters(path+".publish", role.Publish)
-	c.filters(path+".subscribe", role.Subscribe)
+	c.each(path+".publish", role.Publish, checkRule)
+	c.each(path+".subscribe", role.Subscribe, checkRule)
+	c.each(path+".clients", role.Clients, checkClient)
+	if role.Clients != nil && len(role.Clients) == 0 {
+		c.failf(path+".clients", "is empty; leave it out if every client identifier may be used, or list those that may")
+	}
+	c.out.roles[name] = compileRole(role)
 }
 
-func (c *compiler) filters(path string, filters []string) {
-	if len(filters) > maxFilters {
-		c.failf(path, "has %d filters; at most %d are accepted", len(filters), maxFilters)
+func (c *compiler) each(path string, rules []string, check func(string) error) {
+	if len(rules) > maxFilters {
+		c.failf(path, "has %d rules; at most %d are accepted", len(rules), maxFilters)
 		return
 	}
-	for i, filter := range filters {
-		c.fail(fmt.Sprintf("%s[%d]", path, i), checkRule(filter))
+	for i, rule := range rules {
+		c.fail(fmt.Sprintf("%s[%d]", path, i), check(rule))
 	}
 }
 

@@ -130,12 +130,25 @@ type CertificateRule struct {
 // Role is a set of rights. Rights only add up: there is no rule that takes one away.
 type Role struct {
 	// Publish holds filters of the subjects that may be published to. {user}
-	// stands for the name of the user.
+	// stands for the name of the user, {client} for the identifier of an MQTT
+	// client: a filter with {client} matches nothing for one that holds / + or #
+	// or begins with $ in front of the subject, and nothing at doors without identifiers.
+	// Danger: a client chooses its identifier, so {client} alone tells apart
+	// nobody; write {user}/{client}, or say with Clients which may be used.
 	Publish []string `yaml:"publish,omitempty"`
 
 	// Subscribe holds filters of the subjects that may be received. A
 	// subscription is allowed when one of them covers all of it.
 	Subscribe []string `yaml:"subscribe,omitempty"`
+
+	// Clients holds the MQTT client identifiers that may be used. {user} stands
+	// for the name of the user; * stands once for one or more characters of any
+	// kind. The lists of several roles add up, and a role without one says
+	// nothing. Default: when no role of a user has one, any identifier may be
+	// used; either way a session belongs to the user who made it, and the broker
+	// lets nobody else take it over. Danger: {user}-* of the user a is also for
+	// a-b-1, which the user a-b may want; {user}/* is not, since no user's name holds /.
+	Clients []string `yaml:"clients,omitempty"`
 
 	// Admin allows what concerns the server and other clients: listing and
 	// closing connections, /metrics, /debug. Default no.

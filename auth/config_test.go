@@ -97,9 +97,11 @@ func TestValidateNamesEverything(t *testing.T) {
 			{CommonName: "x", User: "y", Roles: []string{"gone"}},
 		},
 		Roles: map[string]Role{
-			"operator": {Publish: []string{"a/#/b", "a+", "{client}/x", "{user}/#", strings.Repeat("x", 2000)}, Subscribe: []string{"", "#"}},
+			"operator": {Publish: []string{"a/#/b", "a+", "{nobody}/x", "{user}/#", strings.Repeat("x", 2000)}, Subscribe: []string{"", "#"}},
 			"a/b":      {},
 			"many":     {Publish: make([]string, maxFilters+1)},
+			"clients":  {Clients: []string{"", "a*b*", "{client}", "{user}-*", "a}"}, Publish: []string{"$x-{user}/a", "/{client}", "{user}{client}{client"}},
+			"none":     {Clients: []string{}},
 		},
 		PasswordCache: -time.Second,
 		Tries:         Tries{Burst: -1, Every: 2 * time.Hour},
@@ -109,7 +111,8 @@ func TestValidateNamesEverything(t *testing.T) {
 		t.Fatal("accepted")
 	}
 	want := []string{
-		"auth.roles: the role name", "auth.roles.many.publish: has 1025",
+		"auth.roles: the role name", "auth.roles.clients.clients[0]:", "auth.roles.clients.clients[1]:", "auth.roles.clients.clients[2]:", "auth.roles.clients.clients[4]:",
+		"auth.roles.clients.publish[0]:", "auth.roles.clients.publish[2]:", "auth.roles.none.clients: is empty", "auth.roles.many.publish: has 1025",
 		"auth.roles.operator.publish[0]:", "auth.roles.operator.publish[1]:", "auth.roles.operator.publish[2]:", "auth.roles.operator.publish[4]:", "auth.roles.operator.subscribe[0]:",
 		"auth.users[0].roles[1]:", "auth.users[1].name:", "auth.users[1].password: is not an argon2id", "auth.users[2].name:", "auth.users[2].password: is empty", "auth.users[3].name:",
 		"auth.tokens[0].issuer:", "auth.tokens[0].audience:", "auth.tokens[0]: exactly one",

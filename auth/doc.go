@@ -35,7 +35,8 @@
 //	      admin: true
 //	    device:
 //	      publish: ["devices/{user}/#"]
-//	      subscribe: ["commands/{user}/#", "news"]
+//	      subscribe: ["commands/{user}/{client}/#", "news"]
+//	      clients: ["{user}", "{user}/*"]
 //	    guest:
 //	      subscribe: ["news"]
 //
@@ -50,7 +51,13 @@
 //     configuration without a role is an error, so an empty one lets nobody in
 //     by accident, and a reload cannot turn authentication off.
 //   - Filters are those of package event. {user} in a filter is the name of the
-//     user, in which no character means anything in a filter or pattern.
+//     user, {client} the client identifier of the connection, see [Auth.WithClient].
+//     Names are compared with a level of the subject and never written into a
+//     filter, so no character of theirs can widen a right: an identifier with a
+//     slash or wildcard matches nothing, and so does {client} at a door without identifiers.
+//   - Which client identifiers a user may use is said by [Role.Clients]; any, if no
+//     role of the user has it. That a session belongs to the user who made it is
+//     checked by the broker, which keeps [Identity.User] with the session.
 //   - A subscription is allowed when one single filter covers all of it; two that
 //     cover it only together do not count.
 //   - A pattern of Redis' PSUBSCRIBE is allowed when one filter covers every
@@ -103,7 +110,8 @@
 //
 // Passwords, hashes and tokens are of type [Secret], which prints as ***. No
 // error, audit line or counter holds one; nor does an audit line hold a user name
-// that was only claimed, since people type passwords where names belong.
+// or client identifier that was only claimed, since people type passwords where
+// names belong. The identifier is named once its user has logged in.
 //
 // # Not promised
 //

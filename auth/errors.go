@@ -30,6 +30,9 @@ var (
 	// ErrForbidden means that no access rule allows the action.
 	ErrForbidden = errors.New("not permitted: no access rule of this user's roles allows it; ask the operator for the right")
 
+	// ErrClient means that no role of the user lists the client identifier of the connection.
+	ErrClient = errors.New("the client identifier is not one that this user may use: connect with one that the user's roles list under clients, or ask the operator")
+
 	// ErrExpired means that the token or certificate behind the identity has expired.
 	ErrExpired = errors.New("the credentials have expired: log in again with new ones")
 

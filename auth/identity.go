@@ -3,6 +3,8 @@ package auth
 import (
 	"log/slog"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -27,7 +29,7 @@ type Identity struct {
 
 // principal does not change except for current.
 type principal struct {
-	user    string
+	names
 	method  Method
 	expires time.Time
 	source  source
@@ -40,7 +42,8 @@ type source interface {
 	roles(s *snapshot, user string) ([]string, error)
 }
 
-// grant is what an identity may do under one configuration.
+// grant is what an identity may do under one configuration. All with the same
+// roles share one.
 type grant struct {
 	generation uint64
 	roles      []string
@@ -55,6 +58,15 @@ func (id Identity) User() string {
 		return ""
 	}
 	return id.p.user
+}
+
+// Client is the client identifier of the connection, see [Auth.WithClient];
+// empty for none. Unlike in the name of the user, any character may be in it.
+func (id Identity) Client() string {
+	if id.p == nil {
+		return ""
+	}
+	return id.p.client
 }
 
 // Method is how the user was authenticated; empty for nobody.
@@ -99,30 +111,57 @@ func (id Identity) String() string {
 
 // LogValue implements [slog.LogValuer].
 func (id Identity) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("user", id.User()), slog.String("method", string(id.Method())))
+	attrs := []slog.Attr{slog.String("user", id.User()), slog.String("method", string(id.Method()))}
+	if client := id.Client(); client != "" {
+		attrs = append(attrs, slog.String("client", clip(client)))
+	}
+	return slog.GroupValue(attrs...)
 }
 
 // grantFor decides what the principal may do under the snapshot.
 func (s *snapshot) grantFor(p *principal) *grant {
-	g := &grant{generation: s.generation, rights: &rights{}}
 	if p.method == MethodOpen {
 		if s.enabled {
-			g.err = ErrNotAuthenticated
-			return g
+			return &grant{generation: s.generation, err: ErrNotAuthenticated}
 		}
-		g.rights = &rights{admin: true, open: true}
-		return g
+		return &grant{generation: s.generation, rights: &rights{admin: true, open: true}}
 	}
 	roles, err := p.source.roles(s, p.user)
 	if err != nil {
-		g.err = err
+		return &grant{generation: s.generation, err: err}
+	}
+	g := s.grantOf(roles)
+	if p.client != "" && !g.rights.mayUse(&p.names) {
+		return &grant{generation: s.generation, err: ErrClient}
+	}
+	return g
+}
+
+// grants are kept by the roles that they are for, so that ten thousand clients of
+// one role share one.
+type grants struct {
+	mu      sync.Mutex
+	byRoles map[string]*grant
+}
+
+// grantOf returns what those with the roles may do; roles that do not exist are ignored.
+func (s *snapshot) grantOf(roles []string) *grant {
+	known := slices.DeleteFunc(slices.Clone(roles), func(name string) bool { return s.roles[name] == nil })
+	slices.Sort(known)
+	known = slices.Compact(known)
+	key := strings.Join(known, "\n") // no name of a role holds one
+	s.grants.mu.Lock()
+	defer s.grants.mu.Unlock()
+	if g := s.grants.byRoles[key]; g != nil {
 		return g
 	}
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(roles))) {
-		if role, known := s.roles[name]; known {
-			g.roles = append(g.roles, name)
-			g.rights.add(role, p.user)
-		}
+	g := &grant{generation: s.generation, roles: known, rights: &rights{}}
+	for _, name := range known {
+		g.rights.add(s.roles[name])
 	}
+	if len(s.grants.byRoles) >= maxGrants {
+		clear(s.grants.byRoles)
+	}
+	s.grants.byRoles[key] = g
 	return g
 }

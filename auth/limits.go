@@ -25,10 +25,13 @@ const (
 	// maxCertNames bounds the names of one kind that are read from a client certificate.
 	maxCertNames = 64
 
-	// maxFilterBytes bounds an access filter as it is written in the configuration.
+	// maxGrants bounds the sets of roles of which the rights are kept ready.
+	maxGrants = 1024
+
+	// maxFilterBytes bounds an access filter and a pattern of client identifiers as it is written in the configuration.
 	maxFilterBytes = 1024
 
-	// maxFilters bounds the filters of one role and one direction.
+	// maxFilters bounds the filters of one role and one direction, and its client identifiers.
 	maxFilters = 1024
 
 	// maxSlots bounds the password hashes that are computed at once;

@@ -64,7 +64,7 @@ func (a *Auth) checkPassword(ctx context.Context, s *snapshot, user string, pass
 }
 
 func passwordPrincipal(account *account) *principal {
-	return &principal{user: account.name, method: MethodPassword, source: passwordSource{secret: account.secret}}
+	return &principal{names: names{user: account.name}, method: MethodPassword, source: passwordSource{secret: account.secret}}
 }
 
 // slowly computes a hash in one of the snapshot's slots.

@@ -26,10 +26,8 @@ func TestCheckName(t *testing.T) {
 }
 
 // rightsFor compiles rules as for a user of one role.
-func rightsFor(user string, role Role) *rights {
-	r := &rights{}
-	r.add(role, user)
-	return r
+func rightsFor(user string, role Role) holder {
+	return holder{rights: compileRole(role), who: &names{user: user}}
 }
 
 func TestRights(t *testing.T) {

@@ -109,7 +109,7 @@ func (i *issuer) principal(claims jwt.Claims, all map[string]any, key keyPrint, 
 		claimed = rolesIn(claim(all, i.rolesClaim))
 	}
 	return &principal{
-		user: user, method: MethodToken, expires: claims.Expiry.Time().Add(i.leeway),
+		names: names{user: user}, method: MethodToken, expires: claims.Expiry.Time().Add(i.leeway),
 		source: tokenSource{issuer: i.name, binding: i.binding, key: key, claimed: claimed},
 	}, nil
 }

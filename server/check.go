@@ -122,6 +122,12 @@ func (s *Settings) checkAuth(report func(error)) (open bool) {
 	if err := a.Close(); err != nil {
 		report(err)
 	}
+	for _, name := range slices.Sorted(maps.Keys(s.Auth.Roles)) {
+		// Read from a file, a list that is empty is one that is not there, which would allow every identifier.
+		if path := "auth.roles." + name + ".clients"; len(s.Auth.Roles[name].Clients) == 0 && s.written(path) {
+			report(fmt.Errorf("%s: is empty; leave it out if every client identifier may be used, or list those that may", path))
+		}
+	}
 	if !a.Enabled() && s.written("auth") {
 		report(errors.New("auth: is there, but configures nobody, which would leave everything open: " +
 			"configure users, tokens or certificates, and roles, or remove the key"))

@@ -151,7 +151,7 @@ func TestVariablesThatAreWrong(t *testing.T) {
 		"SPATE_LIMIT_CONNECTIONS=5":    "SPATE_LIMIT_CONNECTIONS: no key of the configuration has this name; see docs/config.md",
 		"SPATE_LIMITS_CONNECTIONS=x":   `SPATE_LIMITS_CONNECTIONS: limits.connections: "x" is not a whole number from 0 up, such as 1000 or 64KiB`,
 		"SPATE_AUTH_ROLES={a: ":        "SPATE_AUTH_ROLES: auth.roles: not YAML: ",
-		"SPATE_AUTH_ROLES={a: {b: 1}}": "SPATE_AUTH_ROLES: auth.roles.a.b: unknown key; known here: publish, subscribe, admin",
+		"SPATE_AUTH_ROLES={a: {b: 1}}": "SPATE_AUTH_ROLES: auth.roles.a.b: unknown key; known here: publish, subscribe, clients, admin",
 		"SPATE_AUTH_ROLES=a":           `SPATE_AUTH_ROLES: auth.roles: expected keys and values, found a single value`,
 	} {
 		if _, err := Load(Sources{Environ: []string{entry}}); err == nil || !strings.HasPrefix(err.Error(), want) {
@@ -183,6 +183,12 @@ func TestEmptyAuth(t *testing.T) {
 	} {
 		if _, err := Load(Sources{Environ: []string{entry}}); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: %v", entry, err)
+		}
+	}
+	for _, text := range []string{"clients: []", "clients:"} {
+		path := file(t, "auth:\n  roles:\n    a:\n      "+text+"\n")
+		if _, err := Load(Sources{File: path}); err == nil || !strings.HasPrefix(err.Error(), path+":4: auth.roles.a.clients: is empty") {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 	s, err := Load(Sources{File: file(t, "engine: net\n")})
