@@ -3,8 +3,8 @@
 //
 // # The way of a decision
 //
-// A door (a protocol) takes credentials from a connection and asks [Auth.Password],
-// [Auth.Token], [Auth.Certificate] or [Auth.Header] for an [Identity]. Before each
+// A door (a protocol) takes credentials from a connection and asks
+// [Auth.Credentials], [Auth.Certificate] or [Auth.Header] for an [Identity]. Before each
 // action it asks [Auth.Authorize], which denies with a sentence for the client, a
 // counter and an audit line; the Can methods decide the same in silence. While
 // [Auth.Enabled] is false the door asks [Auth.Open] instead, which admits whoever

@@ -10,8 +10,8 @@ import (
 )
 
 // TokenUser is the user name with which AUTH and HELLO take a bearer token (a JWT) in place of a password. No user can
-// have it: a name does not begin with $.
-const TokenUser = "$token"
+// have it: a name does not begin with $. With the name of its user, a token is taken as well.
+const TokenUser = auth.TokenUser
 
 // defaultUser is who AUTH with a password alone means, and how somebody without a name is shown, as in Redis.
 const defaultUser = "default"
@@ -122,14 +122,7 @@ func (r *Request) login(ctx context.Context, user string, password []byte) error
 		return errWrongPass
 	}
 	generation := a.Generation()
-	secret := auth.NewSecret(string(password))
-	var id auth.Identity
-	var err error
-	if user == TokenUser {
-		id, err = a.Token(ctx, origin(r.conn), secret)
-	} else {
-		id, err = a.Password(ctx, origin(r.conn), user, secret)
-	}
+	id, err := a.Credentials(ctx, origin(r.conn), user, auth.NewSecret(string(password)))
 	switch {
 	case errors.Is(err, auth.ErrDenied):
 		return errWrongPass
