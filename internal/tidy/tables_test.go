@@ -19,6 +19,7 @@ var layers = []layer{
 	{dir: "protocol/resp/xstream", onlyFrom: []string{"protocol/resp"}},
 	{dir: "protocol/resp/wire", alone: true, onlyFrom: []string{"protocol/resp", "internal/load", "cmd"}},
 	{dir: "protocol/mqtt", apart: "protocol"},
+	{dir: "internal/mqttclient"},
 	{dir: "protocol/mqtt/packet", alone: true},
 	{dir: "protocol/httpapi", apart: "protocol"},
 	{dir: "protocol/websocket", apart: "protocol", carrierOf: []string{"protocol/mqtt", "protocol/httpapi"}},
@@ -104,9 +105,10 @@ var ours = tables{
 	outside: outside,
 	docs:    map[string]string{},
 	goes: map[string]allowance{
-		"bus/durable.go":       {1, "the delivery of stored events: Bus.Wait waits for it"},
-		"engine/loop_linux.go": {1, "the workers of an event loop: its `running` group waits for them when the engine ends"},
-		"task/task.go":         {1, "every task: its scope waits for it"},
+		"bus/durable.go":                {1, "the delivery of stored events: Bus.Wait waits for it"},
+		"engine/loop_linux.go":          {1, "the workers of an event loop: its `running` group waits for them when the engine ends"},
+		"internal/mqttclient/client.go": {1, "the goroutine that reads: Client.Close waits for it"},
+		"task/task.go":                  {1, "every task: its scope waits for it"},
 	},
 	sleeps: map[string]allowance{
 		"auth/password_test.go": {1, "a slow hash under the fake clock: it is a method, called from synctest.Test only"},
