@@ -41,7 +41,7 @@ With --rate requests are due at fixed intervals and latency counts from when a r
 		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchEchoCommand(), newBenchRESPCommand())
+	cmd.AddCommand(newBenchEchoCommand(), newBenchRESPCommand(), newBenchMQTTCommand())
 	return cmd
 }
 
@@ -119,7 +119,7 @@ func (f *benchFlags) run(cmd *cobra.Command, kind, address string, work load.Wor
 	if err != nil {
 		return err
 	}
-	p := newProgress(cmd.ErrOrStderr(), f)
+	p := newProgress(cmd.ErrOrStderr(), "requests", f.warmup, f.duration)
 	o.Progress = p.show
 	// An interrupt ends the measuring, and what was measured is printed.
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)

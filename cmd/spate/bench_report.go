@@ -16,14 +16,16 @@ import (
 // second on a terminal, and one line a second elsewhere.
 type benchProgress struct {
 	w        io.Writer
-	f        *benchFlags
+	what     string // is counted
+	warmup   time.Duration
+	duration time.Duration
 	terminal bool
 	width    int
 	before   uint64
 }
 
-func newProgress(w io.Writer, f *benchFlags) *benchProgress {
-	p := &benchProgress{w: w, f: f}
+func newProgress(w io.Writer, what string, warmup, duration time.Duration) *benchProgress {
+	p := &benchProgress{w: w, what: what, warmup: warmup, duration: duration}
 	if file, ok := w.(*os.File); ok {
 		p.terminal = term.IsTerminal(int(file.Fd()))
 	}
@@ -31,10 +33,10 @@ func newProgress(w io.Writer, f *benchFlags) *benchProgress {
 }
 
 func (p *benchProgress) show(now load.Progress) {
-	line := fmt.Sprintf("warming up: %v of %v", now.Elapsed.Truncate(time.Second), p.f.warmup)
+	line := fmt.Sprintf("warming up: %v of %v", now.Elapsed.Truncate(time.Second), p.warmup)
 	if now.Measuring {
-		line = fmt.Sprintf("%3.0f %%  %d requests/s  %d errors",
-			100*now.Elapsed.Seconds()/p.f.duration.Seconds(), now.Requests-p.before, now.Errors)
+		line = fmt.Sprintf("%3.0f %%  %d %s/s  %d errors",
+			100*now.Elapsed.Seconds()/p.duration.Seconds(), now.Requests-p.before, p.what, now.Errors)
 		p.before = now.Requests
 	}
 	if !p.terminal {

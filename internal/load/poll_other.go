@@ -18,3 +18,7 @@ func runPoll(context.Context, *Options, []net.Conn, *meter) error {
 func runFanout(context.Context, *FanoutOptions, []net.Conn) (*FanoutResult, error) {
 	return nil, errors.ErrUnsupported
 }
+
+func runMQTT(context.Context, *MQTTOptions) (*MQTTResult, error) {
+	return nil, errors.ErrUnsupported
+}

@@ -50,6 +50,11 @@ func (p *poller) adopt(s *socket, nc net.Conn, tag int) (err error) {
 	if s.fd, err = ownDescriptor(nc); err != nil {
 		return err
 	}
+	return p.register(s, tag)
+}
+
+// register has events of a socket reported with tag.
+func (p *poller) register(s *socket, tag int) error {
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(tag)}
 	if err := unix.EpollCtl(p.epfd, unix.EPOLL_CTL_ADD, s.fd, &ev); err != nil {
 		return fmt.Errorf("registering a connection with epoll: %w", err)
