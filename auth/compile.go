@@ -20,6 +20,7 @@ type snapshot struct {
 	enabled    bool
 	accounts   map[string]*account
 	order      []*account // the same, in the order of the configuration
+	decoys     *decoys
 	issuers    map[string]*issuer
 	certs      []certRule
 	roles      map[string]*rights
@@ -62,6 +63,7 @@ func compile(config Config, remotes *remotes) (*snapshot, error) {
 	for i := range config.Certificates {
 		c.certificate(fmt.Sprintf("auth.certificates[%d]", i), config.Certificates[i])
 	}
+	c.out.decoys = newDecoys(c.out.order)
 	c.limits()
 	if len(c.errs) > 0 {
 		return nil, errors.Join(c.errs...)
@@ -119,18 +121,38 @@ func (c *compiler) user(path string, u *User) {
 		c.failf(path+".name", "the user %q is there already; give each name once", u.Name)
 	}
 	c.knownRoles(path, u.Roles)
-	if u.Password.IsZero() {
+	if u.Password.IsZero() && u.SCRAM.IsZero() {
 		c.failf(path+".password", "is empty; make a hash with: spate hash-password")
 		return
 	}
-	h, err := parseHash(u.Password.Reveal())
-	if err != nil {
+	a := &account{name: u.Name, roles: u.Roles, secret: u.Password, scramSecret: u.SCRAM}
+	if !u.SCRAM.IsZero() {
+		c.verifier(path, a)
+	}
+	var err error
+	if u.Password.IsZero() {
+		a.hash, a.secret = a.scram, u.SCRAM
+	} else if a.hash, err = parseHash(u.Password.Reveal()); err != nil {
 		c.failf(path+".password", "%w", err)
 		return
 	}
-	a := &account{name: u.Name, hash: h, secret: u.Password, roles: u.Roles}
 	c.out.accounts[u.Name] = a
 	c.out.order = append(c.out.order, a)
+}
+
+// verifier reads the verifier of a user. SCRAM clients prepare the name, so only
+// a name that is prepared already can be found by one.
+func (c *compiler) verifier(path string, a *account) {
+	var err error
+	if a.scram, err = parseVerifier(a.scramSecret.Reveal()); err != nil {
+		c.failf(path+".scram", "%w", err)
+		a.scram = &verifier{} // not used: there is an error
+	}
+	if name, err := saslprep(a.name); err == nil && name != a.name {
+		c.failf(path+".name", "clients that use SCRAM write the name %q; give it in that form (RFC 4013)", name)
+	} else if err != nil {
+		c.failf(path+".name", "the user name %w", err)
+	}
 }
 
 func (c *compiler) certificate(path string, r CertificateRule) {

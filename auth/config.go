@@ -45,8 +45,15 @@ type User struct {
 	Name string `yaml:"name"`
 
 	// Password is a hash, argon2id or bcrypt, never the password itself.
-	// spate hash-password makes one.
-	Password Secret `yaml:"password"`
+	// spate hash-password makes one. It may be left out when there is a verifier.
+	Password Secret `yaml:"password,omitempty"`
+
+	// SCRAM is a verifier for logins by SCRAM-SHA-256, with which no password
+	// crosses the network, as PostgreSQL keeps it: spate hash-password --scram
+	// makes one. While there is no Password, it serves for logins by password too.
+	// Danger: who gets hold of it can guess at the password faster than against
+	// an argon2id hash, and can pretend to be this server.
+	SCRAM Secret `yaml:"scram,omitempty"`
 
 	// Roles are names from Config.Roles. A user without a role may log in and do nothing.
 	Roles []string `yaml:"roles,omitempty"`

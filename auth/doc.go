@@ -4,7 +4,8 @@
 // # The way of a decision
 //
 // A door (a protocol) takes credentials from a connection and asks
-// [Auth.Credentials], [Auth.Certificate] or [Auth.Header] for an [Identity]. Before each
+// [Auth.Credentials], [Auth.Certificate] or [Auth.Header] for an [Identity], or
+// carries the messages of an exchange between the client and [Auth.SCRAM]. Before each
 // action it asks [Auth.Authorize], which denies with a sentence for the client, a
 // counter and an audit line; the Can methods decide the same in silence. While
 // [Auth.Enabled] is false the door asks [Auth.Open] instead, which admits whoever
@@ -82,10 +83,11 @@
 // The client learns [ErrDenied] and never which part was wrong; a name that
 // nobody has costs the time of one that somebody has. At most 16 passwords are
 // hashed at once, and 4096 logins wait. Several kinds of hash beside each other
-// show by their time which kind a name has, not whether it exists.
+// show by their time which kind a name has, not whether it exists. By SCRAM, a name
+// that nobody has is answered with a salt of its own, which is always the same.
 //
 // Failed logins are limited per IPv4 address and IPv6 /64, over all doors, for
-// passwords and tokens together; all peers of Unix sockets are one address, which
+// passwords, SCRAM and tokens together; all peers of Unix sockets are one address, which
 // whoever may open such a socket can use up. While an address is over its limit,
 // right credentials from it are refused too, with two exceptions:
 //

@@ -16,6 +16,7 @@ type Method string
 const (
 	MethodOpen        Method = "open" // authentication is not configured, on loopback
 	MethodPassword    Method = "password"
+	MethodSCRAM       Method = "scram"
 	MethodToken       Method = "token"
 	MethodCertificate Method = "certificate"
 )

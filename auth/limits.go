@@ -16,6 +16,11 @@ const (
 	// because everything after byte 72 would not be checked.
 	maxBcryptBytes = 72
 
+	// maxSCRAMBytes bounds a message of SCRAM before it is parsed, maxNonceBytes the
+	// client's nonce in it: RFC 7677 has 20 in its example, and libraries send up to 64.
+	maxSCRAMBytes = 1024
+	maxNonceBytes = 128
+
 	// maxTokenBytes bounds a bearer token before it is parsed.
 	maxTokenBytes = 8 << 10
 

@@ -16,6 +16,9 @@ type account struct {
 	hash   hash
 	secret Secret // the text of the hash: a login ends when it changes
 	roles  []string
+
+	scram       *verifier // nil for none
+	scramSecret Secret
 }
 
 // passwordSource is the account that a login was checked against.

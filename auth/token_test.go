@@ -215,9 +215,12 @@ func TestHostileTokens(t *testing.T) {
 		if !errors.Is(err, ErrDenied) || err.Error() != ErrDenied.Error() || !id.IsZero() {
 			t.Errorf("%s: %v, %v", name, id, err)
 		}
+		if id, err := a.Credentials(t.Context(), peer, TokenUser, NewSecret(token)); !errors.Is(err, ErrDenied) || !id.IsZero() {
+			t.Errorf("%s in place of a password: %v, %v", name, id, err)
+		}
 	}
-	if s := a.Stats(); s.Refused != uint64(len(cases)) {
-		t.Errorf("%d refused, want %d", s.Refused, len(cases))
+	if s := a.Stats(); s.Refused != uint64(2*len(cases)) {
+		t.Errorf("%d refused, want %d", s.Refused, 2*len(cases))
 	}
 	parts := strings.Split(ok, ".")
 	if strings.Contains(log.String(), parts[1]) || strings.Contains(log.String(), parts[2]) {

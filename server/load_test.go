@@ -57,7 +57,7 @@ func TestFilesThatAreWrong(t *testing.T) {
 		{"auth without roles", "auth:\n  users:\n    - name: anna\n      password: secret\n", []string{
 			":1: auth.roles: there is no role", ":4: auth.users[0].password: is not an argon2id or bcrypt hash; make one with: spate hash-password"}},
 		{"a hash that is not quoted", "auth:\n  users: [{name: a, password: $argon2id$m=1,t=2$secret}]\n", []string{
-			":2: auth.users[0].(not a word: quote values that hold commas, colons or braces): unknown key; known here: name, password, roles"}},
+			":2: auth.users[0].(not a word: quote values that hold commas, colons or braces): unknown key; known here: name, password, scram, roles"}},
 		{"a password out of its place", "auth:\n  users: [secret]\n", []string{":2: auth.users[0]: expected keys and values, found a single value"}},
 		{"a limit that lets nobody in", "limits:\n  connections: 0\n", []string{":2: limits.connections: 0 would let nobody in"}},
 		{"a request that is too long for resp", "limits:\n  message: 1025MiB\n", []string{

@@ -14,14 +14,16 @@ import (
 )
 
 func newHashCommand() *cobra.Command {
-	return &cobra.Command{
+	scram, iterations := false, auth.SCRAMIterations
+	cmd := &cobra.Command{
 		Use:   "hash-password",
 		Short: "Make the hash of a password for the configuration",
 		Long: `Ask for a password, twice and without showing it, or read it from the first line
 of standard input when that is not a terminal, and print its argon2id hash for
-auth.users[].password. A password is never an argument: other users of the
-machine could read it there.`,
+auth.users[].password, or with --scram a verifier for auth.users[].scram. A
+password is never an argument: other users of the machine could read it there.`,
 		Example: `  spate hash-password
+  spate hash-password --scram
   pass show spate/anna | spate hash-password`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -34,7 +36,15 @@ machine could read it there.`,
 			if err != nil {
 				return err
 			}
-			hash, err := auth.HashPassword(password)
+			var hash string
+			switch {
+			case scram:
+				hash, err = auth.HashSCRAM(password, iterations)
+			case cmd.Flags().Changed("iterations"):
+				err = errors.New("--iterations is for --scram: give both or neither")
+			default:
+				hash, err = auth.HashPassword(password)
+			}
 			if err != nil {
 				return err
 			}
@@ -42,6 +52,9 @@ machine could read it there.`,
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&scram, "scram", scram, "make a verifier for logins by SCRAM-SHA-256")
+	cmd.Flags().IntVar(&iterations, "iterations", iterations, "with --scram: how many a client computes for each login, 4096 to 1000000")
+	return cmd
 }
 
 // maxLine bounds the line that a password is read from; auth accepts 1024 bytes.
