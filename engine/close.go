@@ -88,6 +88,7 @@ func (c *Conn) closeStep(scratch []byte) (again bool) {
 		if c.hints.has(hintSecret) {
 			c.dropOutputLocked() // the handshake failed
 		}
+		c.farewellLocked()
 		c.endSessionLocked()
 	}
 	if c.phase == phaseFlushing {
@@ -126,6 +127,24 @@ func (c *Conn) endOutputLocked() {
 		c.flushLocked()
 	default:
 		c.finishLocked()
+	}
+}
+
+// farewellLocked queues the session's last message, however much waits already: nothing comes after it.
+func (c *Conn) farewellLocked() {
+	f, ok := c.sess.(Fareweller)
+	if !ok || c.flags&(flagAbandoned|flagPeerEOF) != 0 {
+		return
+	}
+	why := c.whyLocked()
+	var last []byte
+	c.mu.Unlock()
+	func() {
+		defer c.mu.Lock() // also after a runtime.Goexit
+		c.contain("saying good-bye", func() { last = f.Farewell(c, why) })
+	}()
+	if len(last) > 0 && c.flags&flagAbandoned == 0 {
+		c.appendLocked(len(last), last)
 	}
 }
 

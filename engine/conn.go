@@ -45,6 +45,7 @@ type Conn struct {
 	phase   phase
 	reason  Reason
 	flags   flags
+	carrier bool   // sess is a Carrier; set when opened, read by the owner without mu
 	dropped uint32 // messages dropped by overflow policies
 }
 

@@ -65,16 +65,28 @@ func (o *output) queued() int {
 // that a pipeline of requests is answered by one write; otherwise they leave
 // soon. The bytes of one call stay together. p is not retained.
 func (c *Conn) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.reserveLocked(len(p), Block); err != nil {
+	if err := c.WriteParts(p); err != nil {
 		return 0, err
 	}
-	c.appendLocked(len(p), p)
+	return len(p), nil
+}
+
+// WriteParts is Write of bytes that lie in several pieces.
+func (c *Conn) WriteParts(parts ...[]byte) error {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.reserveLocked(n, Block); err != nil {
+		return err
+	}
+	c.appendLocked(n, parts...)
 	if !c.busy() {
 		c.scheduleFlushLocked()
 	}
-	return len(p), nil
+	return nil
 }
 
 // WriteThrough is Write and Flush in one, without a copy of p when nothing

@@ -44,6 +44,27 @@ type Drainer interface {
 	Drain(c *Conn)
 }
 
+// A Carrier is a session that takes a framing off what arrives, as a WebSocket
+// does, and gives what was in it to another session. The engine calls Carry
+// instead of Serve.
+type Carrier interface {
+	Session
+	// Carry is Serve for a session that may change in, which lies where it was
+	// read to, and move what is left of it together. It returns rest, the part
+	// of in that is to be offered again with more behind it, and whether a
+	// request was completed: the time that the peer has for one runs on
+	// otherwise, however many bytes were taken.
+	Carry(c *Conn, in []byte) (rest []byte, finished bool, err error)
+}
+
+// A Fareweller is a session whose protocol has a last message.
+type Fareweller interface {
+	// Farewell returns what is to be sent last, or nothing. It is called on the
+	// connection's task before Close, whoever ended the connection, unless the
+	// peer is gone or is not to be waited for; why is what Close is given.
+	Farewell(c *Conn, why *CloseError) []byte
+}
+
 // A Describer is a session that has something to add to the list of
 // connections that the admin door shows.
 type Describer interface {

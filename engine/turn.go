@@ -83,8 +83,9 @@ func (c *Conn) open() {
 	}
 	c.setReadDeadline(c.eng.limits.FirstTimeout, ReasonFirstTimeout)
 	sess := c.lst.proto.Open(c)
+	_, carrier := sess.(Carrier)
 	c.mu.Lock()
-	c.sess = sess
+	c.sess, c.carrier = sess, carrier
 	c.mu.Unlock()
 	c.Flush()
 }
@@ -158,24 +159,25 @@ func (c *Conn) readBuffer(scratch []byte) (buf []byte, held int, err error) {
 // session, keeps what the session leaves, and sends what it wrote. It returns
 // false once the connection is closing.
 func (c *Conn) serve(data []byte) bool {
-	used, err := c.call(data)
+	rest, finished, err := c.call(data)
 	if err != nil {
 		c.Flush()
 		c.close(ReasonOf(err, ReasonProtocol), err)
 		return false
 	}
-	if used > 0 {
+	if finished {
 		c.touch()
 	}
-	if !c.keep(data[used:], used > 0) {
+	if !c.keep(rest, finished) {
 		return false
 	}
 	c.Flush()
 	return !c.Closing()
 }
 
-// call runs the session's Serve; a panic becomes the end of this connection, and so does a runtime.Goexit, after which nobody returns.
-func (c *Conn) call(data []byte) (used int, err error) {
+// call runs the session's Serve; a panic becomes the end of this connection, and so does a runtime.Goexit, after which nobody returns. It
+// returns what is left of data, and whether a request was completed.
+func (c *Conn) call(data []byte) (rest []byte, finished bool, err error) {
 	returned := false
 	defer func() {
 		if returned {
@@ -187,12 +189,17 @@ func (c *Conn) call(data []byte) (used int, err error) {
 			c.close(ReasonPanic, err)
 		}
 	}()
-	used, err = c.sess.Serve(c, data)
+	if c.carrier {
+		rest, finished, err = c.sess.(Carrier).Carry(c, data)
+		returned = true
+		return rest, finished, err
+	}
+	used, err := c.sess.Serve(c, data)
 	if used < 0 || used > len(data) {
 		panic(fmt.Sprintf("%s: Serve was given %d bytes and took %d", c.lst.proto.Name(), len(data), used))
 	}
 	returned = true
-	return used, err
+	return data[used:], used > 0, err
 }
 
 // keep holds rest, the beginning of a request, until more of it arrives.
@@ -222,7 +229,10 @@ func (c *Conn) keep(rest []byte, progress bool) bool {
 	switch {
 	case c.in == nil:
 		c.in = c.eng.lend(len(rest))
-	case progress:
+	case c.carrier && len(rest) <= cap(c.in.b) && &rest[0] == &c.in.b[:1][0]: // a long message that comes in many reads is not copied for each
+		c.in.b = c.in.b[:len(rest)]
+		return true
+	case progress || c.carrier:
 		c.in.b = c.in.b[:0]
 	}
 	// Without progress the beginning lies there already, and what was read behind it too: a peer may send it byte by byte.
