@@ -11,6 +11,7 @@ import (
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/consumer"
+	"github.com/spate-io/spate/device"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/httpapi"
 	"github.com/spate-io/spate/protocol/resp"
@@ -27,6 +28,7 @@ type App struct {
 	durable  *durable // nil without a store
 	bus      *bus.Bus
 	handlers handlers
+	devices  *device.Service // nil without a store
 	resp     *resp.Protocol
 	door     *httpapi.Door
 	tasks    task.Registry
@@ -75,6 +77,9 @@ func (a *App) build() error {
 	a.handlers.node = bus.NewNode(bus.NodeOptions{
 		Bus: a.bus, Middleware: o.middleware(), Logger: o.Logger, Clock: o.Clock, Grace: max(time.Nanosecond, o.DrainTimeout), Abort: abort,
 	})
+	if err = a.openDevices(); err != nil {
+		return err
+	}
 	if a.auth, err = auth.New(o.Auth, auth.Options{Logger: o.Logger, Now: o.Clock}); err != nil {
 		return fmt.Errorf("the section auth of the configuration is not usable: %w", err)
 	}
@@ -127,6 +132,18 @@ func (a *App) manager() httpapi.Consumers {
 	return nil
 }
 
+// openDevices reads what the store knows of devices.
+func (a *App) openDevices() (err error) {
+	if a.durable == nil {
+		return nil
+	}
+	a.devices, err = device.New(context.Background(), device.Options{Config: a.opts.Devices, Bus: a.bus, Logger: a.opts.Logger, Clock: a.opts.Clock})
+	return err
+}
+
+// Devices returns what is known of devices. It is nil without a store.
+func (a *App) Devices() *device.Service { return a.devices }
+
 // Streams returns the streams of the app. It is nil without a store.
 func (a *App) Streams() *stream.Log { return a.durable.log() }
 
@@ -164,7 +181,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer stop()
 	doors.Go(working, "release memory", newReleaser().run)
 	broken := make(chan error, len(sockets)+1) // http listeners that fail, and handlers
-	a.handlers.start(base, a.durable, broken)
+	a.handlers.start(base, a.durable, a.devices, broken)
 	for _, s := range sockets {
 		if err = a.serve(base, &doors, s, broken); err != nil {
 			break

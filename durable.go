@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/device"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/store/pebblestore"
 	"github.com/spate-io/spate/stream"
@@ -115,7 +116,7 @@ type handlers struct {
 }
 
 // start runs the handlers until stop. One that cannot run breaks the App.
-func (h *handlers) start(ctx context.Context, d *durable, broken chan<- error) {
+func (h *handlers) start(ctx context.Context, d *durable, devices *device.Service, broken chan<- error) {
 	ctx, h.cancel = context.WithCancel(ctx)
 	h.work.Policy = task.KeepGoing
 	detached := context.WithoutCancel(ctx) // the tasks end by themselves, and are not to be told twice
@@ -129,6 +130,7 @@ func (h *handlers) start(ctx context.Context, d *durable, broken chan<- error) {
 	})
 	if d != nil {
 		h.work.Go(detached, "retention", func(context.Context) error { return d.streams.Run(ctx) })
+		h.work.Go(detached, "devices", func(context.Context) error { return devices.Run(ctx) })
 	}
 }
 

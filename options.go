@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/device"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/httpapi"
 	"github.com/spate-io/spate/protocol/resp"
@@ -44,6 +45,9 @@ type Options struct {
 	// Middleware is put around every handler that is added with package bus, the first one outermost, inside of what measures
 	// them (bus.Metrics, and bus.Tracing with a Tracer). Default: none.
 	Middleware []bus.Middleware
+	// Devices says which clients are devices, and what is kept of them. Default: every client with an identifier that it has chosen itself. Without a store
+	// there are none.
+	Devices device.Config
 	// Overflow says what happens to events for a subscriber that reads too slowly.
 	// Default: engine.Disconnect, as in Redis.
 	Overflow engine.Overflow

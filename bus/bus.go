@@ -68,16 +68,21 @@ func New(options Options) *Bus {
 // PublishLive routes an event to subscriptions, without storing it, and returns how many accepted it. It sets the ID and the time if they are
 // zero. From here on nobody may change the event, its headers or its data: subscribers may keep it.
 func (b *Bus) PublishLive(e *event.Event) (receivers int, err error) {
-	if err := e.Validate(b.limits.Event); err != nil {
+	if Reserved(e.Subject) {
+		return 0, reserved(e.Subject)
+	}
+	if err := b.Prepare(e); err != nil {
 		return 0, err
 	}
-	b.stamp(e)
 	f := fanOut{bus: b, event: e}
 	return f.run(e.Subject), nil
 }
 
 // offer is [Bus.PublishLive] that tells to how many responders the event was offered, and how many of them accepted it.
 func (b *Bus) offer(e *event.Event) (responders, accepted int, err error) {
+	if Reserved(e.Subject) {
+		return 0, 0, reserved(e.Subject)
+	}
 	if err := b.Prepare(e); err != nil {
 		return 0, 0, err
 	}
@@ -91,6 +96,9 @@ func (b *Bus) offer(e *event.Event) (responders, accepted int, err error) {
 func (b *Bus) PublishBytes(subject, data []byte) (receivers int, err error) {
 	if err := event.ValidateSubjectBytes(subject, b.limits.Event); err != nil {
 		return 0, err
+	}
+	if Reserved(view(subject)) {
+		return 0, reserved(string(subject))
 	}
 	if most := b.limits.Event.Data(); len(data) > most {
 		return 0, fmt.Errorf("event on subject %.64q has %d bytes of data, at most %d are allowed: %w", subject, len(data), most, event.ErrTooLong)

@@ -2,13 +2,10 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
-	"github.com/spate-io/spate/consumer"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
@@ -56,7 +53,7 @@ func (b *Bus) Publish(ctx context.Context, e *event.Event) (Receipt, error) {
 		err     error
 	}
 	done := make(chan result, 1) // nobody may wait for it any more
-	b.submit(ctx, []*event.Event{e}, nil, func(r Receipt, err error) { done <- result{r, err} })
+	b.submitOf(ctx, []*event.Event{e}, nil, func(r Receipt, err error) { done <- result{r, err} })
 	select {
 	case r := <-done:
 		return r.receipt, r.err
@@ -70,26 +67,37 @@ func (b *Bus) Publish(ctx context.Context, e *event.Event) (Receipt, error) {
 // the events, and else from the goroutine that delivers, in the order in which the events were stored. It must not
 // block.
 func (b *Bus) Submit(events []*event.Event, done func(Receipt, error)) {
-	b.submit(context.Background(), events, nil, done)
+	b.submitOf(context.Background(), events, nil, done)
 }
 
 // SubmitWith is Submit of events together with changes of the publisher's own, in one commit: the batch, which appends nothing and which belongs to the
 // store until done is called. It is committed also where no stream captures any of the events, and must not be empty. It needs a store.
 func (b *Bus) SubmitWith(batch *store.Batch, events []*event.Event, done func(Receipt, error)) {
+	b.submitOf(context.Background(), events, batch, done)
+}
+
+// SubmitReserved is SubmitWith for the server itself: the events may be on subjects that are [Reserved].
+func (b *Bus) SubmitReserved(batch *store.Batch, events []*event.Event, done func(Receipt, error)) {
 	b.submit(context.Background(), events, batch, done)
+}
+
+// submitOf submits what somebody else than the server publishes.
+func (b *Bus) submitOf(ctx context.Context, events []*event.Event, with *store.Batch, done func(Receipt, error)) {
+	for _, e := range events {
+		if Reserved(e.Subject) {
+			done(Receipt{}, reserved(e.Subject))
+			return
+		}
+	}
+	b.submit(ctx, events, with, done)
 }
 
 func (b *Bus) submit(ctx context.Context, events []*event.Event, with *store.Batch, done func(Receipt, error)) {
 	for _, e := range events {
-		err := e.Validate(b.limits.Event)
-		if err == nil && Reserved(e.Subject) {
-			err = fmt.Errorf("publishing on %.80q: %w", e.Subject, ErrReserved)
-		}
-		if err != nil {
+		if err := b.Prepare(e); err != nil {
 			done(Receipt{}, err)
 			return
 		}
-		b.stamp(e)
 	}
 	captured, err := false, error(nil)
 	if b.streams != nil {
@@ -160,21 +168,6 @@ func storing(events []*event.Event, err error) error {
 		return err
 	}
 	return fmt.Errorf("storing an event on subject %.80q: %w", events[0].Subject, err)
-}
-
-// ErrReserved means that a subject is the server's own: only consumers publish dead letters.
-var ErrReserved = errors.New("the subject is reserved for dead letters")
-
-// sessionStream is where MQTT keeps what its sessions wait for.
-const sessionStream = "$mqtt"
-
-// Reserved tells whether a subject is one on which only consumers publish.
-func Reserved(subject string) bool {
-	if subject == "" || subject[0] != '$' {
-		return false
-	}
-	first, _, _ := strings.Cut(subject, "/")
-	return first == consumer.DeadStream || first == consumer.RedriveStream || first == sessionStream
 }
 
 // DeliverStored delivers events that were committed by somebody else, as a step of a consumer does, to the subscriptions, soon

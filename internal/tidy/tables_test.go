@@ -13,7 +13,7 @@ var layers = []layer{
 	{dir: "server", onlyFrom: []string{"cmd"}},
 	{dir: "server/dashboard", onlyFrom: []string{"server"}},
 	{dir: "spatetest", testsOnly: true},
-	{dir: "."},                                                // the root: what server and users' programs share
+	{dir: ".", testsToo: true},                                // the root: what server and users' programs share; tests of parts of it run one
 	{dir: "protocol/echo", apart: "protocol", testsToo: true}, // the tests of the engine speak it
 	{dir: "protocol/resp", apart: "protocol"},
 	{dir: "protocol/resp/xstream", onlyFrom: []string{"protocol/resp"}},
@@ -111,7 +111,8 @@ var ours = tables{
 		"task/task.go":                  {1, "every task: its scope waits for it"},
 	},
 	sleeps: map[string]allowance{
-		"auth/password_test.go": {1, "a slow hash under the fake clock: it is a method, called from synctest.Test only"},
+		"auth/password_test.go":   {1, "a slow hash under the fake clock: it is a method, called from synctest.Test only"},
+		"device/presence_test.go": {2, "pauses under the fake clock: functions that are called from synctest.Test and CrashEverywhere only"},
 	},
 	skips:   map[string]allowance{},
 	globals: map[string]string{},

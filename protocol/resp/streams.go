@@ -48,7 +48,7 @@ func (r *Request) mayKeys(action auth.Action, keys ...[]byte) bool {
 			return false
 		}
 		if action == auth.ActionPublish && bus.Reserved(view(key)) {
-			r.fail("ERR the subject is reserved for dead letters: only consumers publish on it")
+			r.fail("ERR " + bus.ErrReserved.Error())
 			return false
 		}
 		if r.sess.is(stateOpen) || action == auth.ActionPublish && r.proto.auth.CanPublish(r.sess.id, view(key)) {

@@ -1,0 +1,22 @@
+// Package device keeps what is known of devices: which there are, whether they are connected, and since when.
+//
+// A device is a client with an identifier of its own, one level of a subject. All that is said to it, by it and about it is below "$devices/{id}/", which
+// filters that begin with a wildcard do not select. The registry, [Service.Get] and the others, is filled by what connects and by [Service.Declare].
+//
+// # Presence
+//
+// A door tells [Service.Connected] and [Service.Disconnected] about each connection. Each connection of a device has a greater epoch than all before
+// it, also across restarts, crashes, and the removal of the device. The registry and the event on "$devices/{id}/presence" are changed in one
+// commit: see [Presence]. Of one device, presence events come in the order of their epochs. That a connection has ended counts only while no later one has begun, so a will or
+// a disconnection that comes late never marks a device as offline that is connected again; then there is no offline event between two online ones. A device that was connected when the
+// server was killed, and does not come back within [Config].Grace, is marked as offline then.
+//
+// # Blocking
+//
+// Connected waits for a commit, which it shares with all that connect at the time. Disconnected never waits: what it tells is committed soon, many devices at a
+// time, by [Service.Run]. Nothing is done for a message. A device that is connected and idle takes no memory here.
+//
+// # Not promised
+//
+// One process keeps the devices of a store. LastSeen of a device that is connected is what [Options].LastHeard says; what is stored is when it connected or went.
+package device

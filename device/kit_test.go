@@ -1,0 +1,65 @@
+package device_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/spate-io/spate"
+	"github.com/spate-io/spate/device"
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/spatetest"
+	"github.com/spate-io/spate/stream"
+)
+
+// A kit is a node with devices, whose presence events are kept in a stream.
+type kit struct {
+	*spatetest.Node
+	t *testing.T
+}
+
+// options are those of a node with devices.
+func options(c device.Config) spatetest.Options {
+	return spatetest.Options{App: spate.Options{Devices: c, Streams: []stream.Config{
+		{Name: "history", Subjects: []string{"$devices/+/presence"}, Partitions: 1, Key: "level:2"},
+	}}}
+}
+
+func start(t *testing.T, c device.Config) *kit {
+	t.Helper()
+	return &kit{spatetest.New(t, options(c)), t}
+}
+
+func (k *kit) devices() *device.Service { return k.App().Devices() }
+
+// connect connects a device, and returns its session.
+func (k *kit) connect(id string) device.Session {
+	k.t.Helper()
+	c := device.Session{ID: id, Protocol: "mqtt", Remote: "192.0.2.7:4711", User: "u"}
+	var err error
+	if c.Epoch, err = k.devices().Connected(k.t.Context(), c); err != nil {
+		k.t.Fatal(err)
+	}
+	return c
+}
+
+// get returns a device.
+func (k *kit) get(id string) device.Device {
+	k.t.Helper()
+	d, err := k.devices().Get(k.t.Context(), id)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return d
+}
+
+// decode decodes the data of events.
+func decode[T any](t *testing.T, events []*event.Event) []T {
+	t.Helper()
+	all := make([]T, len(events))
+	for i, e := range events {
+		if err := json.Unmarshal(e.Data, &all[i]); err != nil {
+			t.Fatalf("%s: %q: %v", e.Subject, e.Data, err)
+		}
+	}
+	return all
+}

@@ -1,0 +1,60 @@
+package device
+
+import "time"
+
+// Limits bound what devices and applications can make the service keep. For each field zero means the default.
+type Limits struct {
+	// Devices is how many devices there are at most, declared and seen. Default [DefaultDevices]. A client that would be one more connects, and is no
+	// device. Danger of many: each is kept, with its state, until it is removed.
+	Devices int
+	// ID is the length in bytes of the longest identifier of a device. Default [DefaultID]. A client with a longer one is no device.
+	ID int
+	// Tags is how many tags a device has at most. Default [DefaultTags].
+	Tags int
+	// Label is the length in bytes of the longest type or tag. Default [DefaultLabel].
+	Label int
+}
+
+// The defaults of [Limits].
+const (
+	DefaultDevices = 1_000_000
+	DefaultID      = 128
+	DefaultTags    = 32
+	DefaultLabel   = 128
+)
+
+// Fixed bounds, which have no reason to be configured.
+const (
+	// maxPatterns bounds the patterns of [Config].IDs and Except, each of which is tried when a client connects.
+	maxPatterns = 64
+	// maxPage is the most devices that one page of a list has, and maxScanned how many are looked at for it.
+	maxPage    = 1000
+	maxScanned = 10_000
+	// readPage is how many entries are read at a time.
+	readPage = 500
+	// leavingBatch is how many devices are marked as offline with one commit.
+	leavingBatch = 256
+	// maxConflicts is how often a change is tried again that somebody else was faster with.
+	maxConflicts = 8
+	// maxReason bounds the reason of a presence event in bytes.
+	maxReason = 200
+	// leavingAgain is how long to wait after devices could not be marked as offline.
+	leavingAgain = time.Second
+	// DefaultGrace is the default of [Config].Grace.
+	DefaultGrace = 30 * time.Second
+)
+
+func (l Limits) withDefaults() Limits {
+	l.Devices = orDefault(l.Devices, DefaultDevices)
+	l.ID = orDefault(l.ID, DefaultID)
+	l.Tags = orDefault(l.Tags, DefaultTags)
+	l.Label = orDefault(l.Label, DefaultLabel)
+	return l
+}
+
+func orDefault[T int | time.Duration](v, otherwise T) T {
+	if v <= 0 {
+		return otherwise
+	}
+	return v
+}

@@ -1,0 +1,267 @@
+package device
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+)
+
+// Device is what is known of a device.
+type Device struct {
+	ID       string   `json:"id"`
+	Type     string   `json:"type,omitempty"`
+	Tags     []string `json:"tags,omitempty"` // sorted
+	Declared bool     `json:"declared"`       // by somebody, and not only seen
+	Online   bool     `json:"online"`
+	// Epoch is the number of its last connection: each has a greater one than all before it.
+	Epoch    uint64 `json:"epoch"`
+	Address  string `json:"address,omitempty"` // of the last connection
+	Protocol string `json:"protocol,omitempty"`
+	User     string `json:"user,omitempty"`
+	// FirstSeen is when it connected for the first time, and LastSeen when something was last heard of it. They are zero if it never was.
+	FirstSeen time.Time `json:"first_seen,omitzero"`
+	LastSeen  time.Time `json:"last_seen,omitzero"`
+}
+
+// entry is a device as it is stored.
+type entry struct {
+	Device
+	Life event.ID `json:"life,omitzero"` // of the process with which it was connected last
+
+	revision uint64
+}
+
+// The keys of the store.
+const (
+	registryPrefix = "$devices/registry/"
+	// floorKey has the greatest epoch of the devices that were removed, so that one which comes back does not begin below it.
+	floorKey = "$devices/floor"
+)
+
+// read returns a device; one that is not there has the revision 0.
+func (s *Service) read(ctx context.Context, id string) (entry, error) {
+	v, err := s.store.Get(ctx, registryPrefix+id)
+	if err != nil {
+		return entry{}, fmt.Errorf("reading the device %q: %w", id, err)
+	}
+	if v.Revision == 0 {
+		return entry{Device: Device{ID: id}}, nil
+	}
+	return decodeEntry(store.Entry{Key: registryPrefix + id, Value: v})
+}
+
+func decodeEntry(stored store.Entry) (e entry, err error) {
+	if err := json.Unmarshal(stored.Data, &e); err != nil {
+		return e, fmt.Errorf("the device that is stored as %q cannot be read: %w", stored.Key, err)
+	}
+	e.revision = stored.Revision
+	return e, nil
+}
+
+// put adds a device to a batch, which fails if somebody else has changed the device meanwhile.
+func (e *entry) put(b *store.Batch) error {
+	key := registryPrefix + e.ID
+	data, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	b.Requires = append(b.Requires, store.Require{Key: key, Revision: e.revision})
+	b.Puts = append(b.Puts, store.Put{Key: key, Data: data})
+	return nil
+}
+
+// enter takes the place of a new device in a batch. The caller gives it back with s.count if the batch is not committed.
+func (s *Service) enter(ctx context.Context, e *entry) error {
+	floor, _, err := s.floor(ctx)
+	if err != nil {
+		return err
+	}
+	e.Epoch = floor
+	if most := s.config.Limits.Devices; s.count.Add(1) > int64(most) {
+		s.count.Add(-1)
+		return fmt.Errorf("the device %q is one more than %d: %w", e.ID, most, ErrTooMany)
+	}
+	return nil
+}
+
+// floor returns the epoch above which those of new devices begin.
+func (s *Service) floor(ctx context.Context) (epoch, revision uint64, err error) {
+	v, err := s.store.Get(ctx, floorKey)
+	if err == nil && v.Revision != 0 {
+		err = json.Unmarshal(v.Data, &epoch)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("reading the epoch of removed devices: %w", err)
+	}
+	return epoch, v.Revision, nil
+}
+
+// change reads a device under its lock, has fn decide what to commit, and commits that, again if another process was faster. A batch that fn leaves
+// empty is not committed.
+func (s *Service) change(ctx context.Context, id string, fn func(e *entry, b *store.Batch) ([]*event.Event, error)) error {
+	defer s.locks.lock(id)()
+	for n := 1; ; n++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		e, err := s.read(ctx, id)
+		if err != nil {
+			return err
+		}
+		known := e.revision != 0
+		b := &store.Batch{}
+		if !known {
+			if err = s.enter(ctx, &e); err != nil {
+				return err
+			}
+		}
+		events, err := fn(&e, b)
+		if err == nil && b.Operations() > 0 {
+			err = s.commit(b, events...)
+		}
+		if !known && (err != nil || b.Operations() == 0) {
+			s.count.Add(-1)
+		}
+		if !errors.Is(err, store.ErrConflict) || n == maxConflicts {
+			return err
+		}
+	}
+}
+
+// Declare makes a device known, or changes the type and the tags of one that is, and returns it.
+func (s *Service) Declare(ctx context.Context, id, kind string, tags []string) (d Device, err error) {
+	if err := errors.Join(s.config.validID(id), s.config.checkLabels(kind, tags)); err != nil {
+		return d, err
+	}
+	tags = slices.Clone(tags)
+	slices.Sort(tags)
+	tags = slices.Compact(tags)
+	err = s.change(ctx, id, func(e *entry, b *store.Batch) ([]*event.Event, error) {
+		e.Type, e.Tags, e.Declared = kind, tags, true
+		d = e.Device
+		return nil, e.put(b)
+	})
+	if err != nil {
+		return Device{}, fmt.Errorf("declaring the device %.128q: %w", id, err)
+	}
+	return s.told(d), nil
+}
+
+// Remove forgets a device that is not connected. One that connects again is a new one, with a greater epoch.
+func (s *Service) Remove(ctx context.Context, id string) error {
+	defer s.locks.lock("")() // before that of the device, as nobody else takes both
+	err := s.change(ctx, id, func(e *entry, b *store.Batch) ([]*event.Event, error) {
+		switch {
+		case e.revision == 0:
+			return nil, ErrNotFound
+		case e.Online:
+			return nil, ErrOnline
+		}
+		floor, revision, err := s.floor(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if e.Epoch > floor {
+			b.Requires = append(b.Requires, store.Require{Key: floorKey, Revision: revision})
+			b.Puts = append(b.Puts, store.Put{Key: floorKey, Data: fmt.Append(nil, e.Epoch)})
+		}
+		key := registryPrefix + id
+		b.Requires = append(b.Requires, store.Require{Key: key, Revision: e.revision})
+		b.Deletes = append(b.Deletes, key)
+		return nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("removing the device %.128q: %w", id, err)
+	}
+	s.count.Add(-1)
+	return nil
+}
+
+// told returns a device as others see it.
+func (s *Service) told(d Device) Device {
+	if heard, ok := s.opts.LastHeard(d.ID); ok && heard.After(d.LastSeen) {
+		d.LastSeen = heard
+	}
+	return d
+}
+
+// Get returns a device.
+func (s *Service) Get(ctx context.Context, id string) (Device, error) {
+	err := s.config.validID(id)
+	if err != nil {
+		return Device{}, fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	e, err := s.read(ctx, id)
+	if err == nil && e.revision == 0 {
+		err = fmt.Errorf("%w: %.128q", ErrNotFound, id)
+	}
+	if err != nil {
+		return Device{}, err
+	}
+	return s.told(e.Device), nil
+}
+
+// Query selects devices.
+type Query struct {
+	After  string            // only those with identifiers that come after it
+	Limit  int               // how many at most. Default and most 1000
+	Type   string            // only those of this type
+	Tags   []string          // only those that have all of these
+	Online *bool             // only those that are connected, or that are not
+	Allow  func(Device) bool // only those for which it returns true. Default: all
+}
+
+func (q *Query) wants(d *Device) bool {
+	missing := func(tag string) bool { return !slices.Contains(d.Tags, tag) }
+	return (q.Type == "" || q.Type == d.Type) && (q.Online == nil || *q.Online == d.Online) &&
+		!slices.ContainsFunc(q.Tags, missing) && (q.Allow == nil || q.Allow(*d))
+}
+
+// Page is a part of a list.
+type Page struct {
+	Devices []Device `json:"devices"`
+	// After is where the next page begins; "" if there is none. A page may have few devices, or none, and be followed by others.
+	After string `json:"after,omitempty"`
+}
+
+// List returns devices by identifier, a page at a time.
+func (s *Service) List(ctx context.Context, q Query) (Page, error) {
+	if q.Limit <= 0 || q.Limit > maxPage {
+		q.Limit = maxPage
+	}
+	page := Page{Devices: []Device{}}
+	after := q.After
+	for scanned := 0; scanned < maxScanned; {
+		entries, err := s.store.Scan(ctx, registryPrefix, registryPrefix+after, readPage)
+		if err != nil {
+			return page, fmt.Errorf("listing the devices: %w", err)
+		}
+		for _, stored := range entries {
+			e, err := decodeEntry(stored)
+			if err != nil {
+				return page, err
+			}
+			after = strings.TrimPrefix(stored.Key, registryPrefix)
+			if !q.wants(&e.Device) {
+				continue
+			}
+			page.Devices = append(page.Devices, s.told(e.Device))
+			if len(page.Devices) == q.Limit {
+				page.After = after
+				return page, nil
+			}
+		}
+		if scanned += len(entries); len(entries) < readPage {
+			return page, nil
+		}
+	}
+	page.After = after
+	return page, nil
+}

@@ -1,0 +1,97 @@
+package device
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+)
+
+// A Service is the devices of a server. Its methods are safe for concurrent use. It works from [New] on; [Service.Run] does what takes time.
+type Service struct {
+	opts   Options
+	config Config
+	store  store.Store
+	life   event.ID // of this process
+	count  atomic.Int64
+	locks  locks
+	lines  engine.LineLimit // of the log, about devices that cannot be kept
+
+	mu   sync.Mutex
+	left map[string]leaving
+	some chan struct{} // has a token when something was added to left
+}
+
+// New returns the devices that the store of the bus has. It reads all of them once.
+func New(ctx context.Context, o Options) (*Service, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{opts: o, config: o.Config, store: o.Bus.Streams().Store(), left: map[string]leaving{}, some: make(chan struct{}, 1)}
+	ids := event.Generator{Clock: o.Clock}
+	s.life = ids.New()
+	if err := s.each(ctx, func(*entry) { s.count.Add(1) }); err != nil {
+		return nil, fmt.Errorf("reading the devices: %w", err)
+	}
+	return s, nil
+}
+
+// Len returns how many devices there are.
+func (s *Service) Len() int { return int(s.count.Load()) }
+
+func (s *Service) now() time.Time { return s.opts.Clock().UTC().Round(0) }
+
+// Run marks devices as offline that have gone, until the context ends, and then those that had gone by then. It may be called once. What goes wrong
+// is logged and tried again.
+func (s *Service) Run(ctx context.Context) error {
+	grace := time.NewTimer(s.config.Grace)
+	defer grace.Stop()
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.try("the devices that have gone could not be marked as offline before the end; it is done after the next start", s.flush(context.WithoutCancel(ctx)))
+			return nil
+		case <-grace.C:
+			if !s.try("the devices that did not come back could not be found; it is tried again", s.sweep(ctx)) {
+				grace.Reset(leavingAgain)
+			}
+		case <-s.some:
+			if !s.try("devices that have gone could not be marked as offline; it is tried again", s.flush(ctx)) {
+				again.Reset(leavingAgain)
+			}
+		case <-again.C:
+			signal(s.some)
+		}
+	}
+}
+
+// try logs an error, and tells whether there is none.
+func (s *Service) try(what string, err error) bool {
+	if err != nil {
+		s.opts.Logger.Error("devices", "doing", what, "error", err)
+	}
+	return err == nil
+}
+
+// refused says that a client could not become a device.
+func (s *Service) refused(id string, err error) {
+	if s.lines.Allow(time.Now()) {
+		s.opts.Logger.Warn("a client that connects is not kept as a device", "id", id, "error", err, "others", s.lines.Take())
+	}
+}
+
+// commit commits changes of the service's own together with events, which are then delivered.
+func (s *Service) commit(b *store.Batch, events ...*event.Event) error {
+	done := make(chan error, 1)
+	s.opts.Bus.SubmitReserved(b, events, func(_ bus.Receipt, err error) { done <- err })
+	return <-done
+}
