@@ -102,7 +102,8 @@
 //
 // # Blocking and memory
 //
-// The methods that take a context may block, for at most 10 seconds. The others
+// The methods that take a context may block, for at most 10 seconds: for a key
+// server at most 5, and not at all while its circuit breaker is open. The others
 // do not: the Can methods take no lock and do not allocate, except at the first
 // use after a reload, and except that a pattern with a backslash is copied. All maps that
 // a peer can fill are bounded, see limits.go. Nothing that is passed in is kept,

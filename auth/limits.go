@@ -102,6 +102,11 @@ const (
 	keyRetryFirst = time.Second
 	keyRetryMax   = time.Minute
 
+	// keyBreakerFailures in a row open the circuit breaker of a key server: nobody
+	// waits for it any more but one at a time. Before that at most maxKeyWaiting wait.
+	keyBreakerFailures = 3
+	maxKeyWaiting      = 4096
+
 	// keyStaleMax is how long known keys are used while their server cannot be
 	// reached. After that every token of the issuer is refused.
 	keyStaleMax = 24 * time.Hour

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -138,9 +140,25 @@ func (r *remotes) fetch(address string) (keySet, error) {
 	return set, err
 }
 
+// open returns how many key servers have an open circuit breaker.
+func (r *remotes) open() (n int) {
+	r.mu.Lock()
+	servers := slices.Collect(maps.Values(r.byURL))
+	r.mu.Unlock() // ask takes the two locks in the other order
+	for _, server := range servers {
+		if server.failing() {
+			n++
+		}
+	}
+	return n
+}
+
 // remote is one key server, and a source of keys that survives its outages: known
 // keys are used while they are fetched again, one request is made for all who
-// wait, and after a failure none at all for a while.
+// wait, and after a failure none at all for a while. After keyBreakerFailures in a
+// row its circuit breaker is open: whoever needs a key that is not known is refused
+// at once, except for one at a time, who tries whether the server is back. So a
+// storm of reconnects does not pile up behind a server that hangs.
 type remote struct {
 	of  *remotes
 	url string
@@ -153,6 +171,13 @@ type remote struct {
 	failures int           // in a row
 	retryAt  time.Time     // after failures: no request before
 	flight   chan struct{} // closed when the request under way has ended
+	waiting  int           // for it
+}
+
+func (r *remote) failing() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failures >= keyBreakerFailures
 }
 
 func (r *remote) withdrawn(keyPrint) bool {
@@ -175,18 +200,27 @@ func (r *remote) find(ctx context.Context, id string, alg jose.SignatureAlgorith
 		r.mu.Unlock()
 		return nil, refuse("", "the token names a key that the issuer does not have")
 	}
+	first := r.flight == nil
 	flight := r.ask()
-	r.mu.Unlock()
-	if flight == nil {
+	if flight == nil || !first && r.failures >= keyBreakerFailures || r.waiting >= maxKeyWaiting {
+		r.mu.Unlock()
+		r.of.count.keyRefused.Add(1)
 		return nil, ErrUnavailable
 	}
+	r.waiting++
+	r.mu.Unlock()
+	var late error
 	select {
 	case <-flight:
 	case <-ctx.Done():
-		return nil, ErrBusy
+		late = ErrBusy
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.waiting--
+	if late != nil {
+		return nil, late
+	}
 	found, usable = r.known(id, alg)
 	switch {
 	case len(found) > 0:
@@ -232,18 +266,30 @@ func (r *remote) land(flight chan struct{}) {
 	defer close(flight)
 	r.flight = nil
 	now := r.of.now()
-	if err == nil {
-		r.set, r.fetched, r.failures = set, now, 0
-		r.retryAt = time.Time{}
+	if err != nil {
+		r.failed(now, err)
 		return
 	}
+	if r.failures >= keyBreakerFailures {
+		r.of.log.Info("the circuit breaker of a key server is closed: keys for tokens are fetched again",
+			"server", withoutQuery(r.url), "failures", r.failures)
+	}
+	r.set, r.fetched, r.failures, r.retryAt = set, now, 0, time.Time{}
+}
+
+// failed decides when the server is asked again, and whether anybody waits for that.
+func (r *remote) failed(now time.Time, err error) {
 	pause := min(keyRetryFirst<<min(r.failures, 16), keyRetryMax)
 	pause = pause/2 + rand.N(pause/2) // so that several servers do not come back at once
 	r.failures++
 	r.retryAt = now.Add(pause)
 	r.of.count.keyFailures.Add(1)
-	r.of.log.Warn("keys for tokens cannot be fetched", "server", withoutQuery(r.url), "error", plain(err),
-		"failures", r.failures, "retry_in", pause.Round(time.Millisecond))
+	attrs := []any{"server", withoutQuery(r.url), "error", plain(err), "failures", r.failures, "retry_in", pause.Round(time.Millisecond)}
+	r.of.log.Warn("keys for tokens cannot be fetched", attrs...)
+	if r.failures == keyBreakerFailures {
+		r.of.count.keyBreaks.Add(1)
+		r.of.log.Warn("the circuit breaker of a key server is open: tokens with keys that are not known are refused at once", attrs...)
+	}
 }
 
 // withoutQuery leaves out of a URL what may be secret in it.
