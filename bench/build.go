@@ -42,6 +42,11 @@ func buildOne(ctx context.Context, source string) error {
 	case "redis":
 		_, err := exec.LookPath("redis-server")
 		return err
+	case "mosquitto":
+		if _, err := exec.LookPath("mosquitto"); err != nil {
+			return fmt.Errorf("it is Debian's package mosquitto, in /usr/sbin: %w", err)
+		}
+		return nil
 	case "tokio":
 		cmd = exec.CommandContext(ctx, "cargo", "build", "--release", "--offline", "--quiet", "--target-dir", abs)
 		cmd.Dir = filepath.Join("peers", source)

@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -82,7 +79,7 @@ func (r *idleRun) measure(ctx context.Context, name string) (bytes float64, err 
 	if err := r.wait(ctx); err != nil {
 		return 0, err
 	}
-	before, err := resident(s.pid)
+	before, err := load.Resident(s.pid)
 	if err != nil {
 		return 0, err
 	}
@@ -90,7 +87,7 @@ func (r *idleRun) measure(ctx context.Context, name string) (bytes float64, err 
 		if err := r.wait(ctx); err != nil {
 			return err
 		}
-		after, err := resident(s.pid)
+		after, err := load.Resident(s.pid)
 		bytes = float64(after-before) / float64(r.conns)
 		r.note("%-12s %8d KiB before, %8d KiB with %d connections: %.0f B each", name, before>>10, after>>10, r.conns, bytes)
 		if r.profile != "" {
@@ -136,24 +133,4 @@ func (r *idleRun) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// resident returns the bytes of a process that are in memory.
-func resident(pid int) (int64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	return parseResident(string(status))
-}
-
-func parseResident(status string) (int64, error) {
-	for line := range strings.Lines(status) {
-		words := strings.Fields(line)
-		if len(words) == 3 && words[0] == "VmRSS:" && words[2] == "kB" {
-			kib, err := strconv.ParseInt(words[1], 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, errors.New("no VmRSS in the status of the process")
 }

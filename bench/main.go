@@ -29,6 +29,12 @@ func benchmarks() []benchmark {
 		{"read", "reading a stream back from the disk", runRead},
 		{"handle", "from a stream through a typed handler to a stream, exactly once", runHandle},
 		{"stored", "memory and start after kill -9 with much that is stored, Spate and Redis", runStored},
+		{"mqtt-pairs", "many publishers, each with one subscriber, Spate and mosquitto", runMQTTPairs},
+		{"mqtt-fanout", "one publisher and many subscribers, Spate and mosquitto", runMQTTFanout},
+		{"mqtt-idle", "memory of MQTT sessions that wait, Spate and mosquitto", runMQTTIdle},
+		{"mqtt-durable", "QoS 1, stored before it is acknowledged, and mosquitto, which does not", runMQTTDurable},
+		{"mqtt-storm", "all clients come back at once, Spate and mosquitto", runMQTTStorm},
+		{"mqtt-slow", "one subscriber of many stops reading, Spate and mosquitto", runMQTTSlow},
 	}
 }
 
@@ -69,8 +75,8 @@ func run(ctx context.Context, args []string) error {
 	}
 	fmt.Fprintln(os.Stderr, "Usage: go run . BENCHMARK [FLAGS]; -h after the benchmark shows its flags.")
 	for _, b := range benchmarks() {
-		fmt.Fprintf(os.Stderr, "  %-8s %s\n", b.name, b.what)
+		fmt.Fprintf(os.Stderr, "  %-12s %s\n", b.name, b.what)
 	}
-	fmt.Fprintln(os.Stderr, "  all      every one of them, with the flags that they share")
+	fmt.Fprintln(os.Stderr, "  all          every one of them, with the flags that they share")
 	return flag.ErrHelp
 }

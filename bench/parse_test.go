@@ -21,18 +21,6 @@ func TestParseRedisBenchmark(t *testing.T) {
 	}
 }
 
-func TestParseResident(t *testing.T) {
-	got, err := parseResident("Name:\tspate\nVmPeak:\t  999 kB\nVmRSS:\t    6904 kB\nThreads:\t5\n")
-	if err != nil || got != 6904<<10 {
-		t.Errorf("got %d, %v", got, err)
-	}
-	for _, status := range []string{"", "VmRSS:\t5\n", "VmRSS:\tx kB\n"} {
-		if got, err := parseResident(status); err == nil {
-			t.Errorf("%q gives %d", status, got)
-		}
-	}
-}
-
 func TestFlags(t *testing.T) {
 	var s settings
 	n := numbers{1}

@@ -27,6 +27,7 @@ type serverOptions struct {
 	dir   string // of one that stores
 	keys  int    // for which it has streams
 	pprof string // address at which it serves profiles; Spate only
+	mqtt  mqttServer
 }
 
 // peers are the servers by name. The first ones speak echo, the others RESP.
@@ -46,6 +47,7 @@ func peers() map[string]peer {
 		"redis":      {"redis", redisServer},
 	}
 	maps.Copy(all, durablePeers())
+	maps.Copy(all, mqttPeers())
 	return all
 }
 

@@ -17,7 +17,9 @@ import (
 // A server is a running peer.
 type server struct {
 	cmd     *exec.Cmd
+	name    string
 	address string
+	web     string // where it speaks MQTT over WebSockets
 	pid     int
 
 	listening chan string // the address that it prints
@@ -50,17 +52,22 @@ func startAt(ctx context.Context, cpu int, address string, argv ...string) (*ser
 		return nil, err
 	}
 	s.address = address
+	return s, s.waitFor(address)
+}
+
+// waitFor waits until a server listens on an address. One that does not is stopped.
+func (s *server) waitFor(address string) error {
 	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); {
 		if c, err := net.Dial("tcp", address); err == nil {
-			return s, c.Close()
+			return c.Close()
 		}
 		select {
 		case err := <-s.ended:
-			return nil, fmt.Errorf("%s ended before it listened: %w", argv[0], err)
+			return fmt.Errorf("%s ended before it listened: %w", s.name, err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return nil, errors.Join(fmt.Errorf("%s did not listen on %s within %v", argv[0], address, startTimeout), s.stop())
+	return errors.Join(fmt.Errorf("%s did not listen on %s within %v", s.name, address, startTimeout), s.stop())
 }
 
 // launch starts a command on one CPU, with as many descriptors as are allowed:
@@ -83,7 +90,7 @@ func launch(ctx context.Context, cpu int, argv []string) (*server, error) {
 		return nil, fmt.Errorf("starting %s (taskset and prlimit are in the package util-linux): %w", argv[0], err)
 	}
 	// taskset and prlimit become the server, so it has their process number.
-	s := &server{cmd: cmd, pid: cmd.Process.Pid, listening: make(chan string, 1), ended: make(chan error, 1)}
+	s := &server{cmd: cmd, name: argv[0], pid: cmd.Process.Pid, listening: make(chan string, 1), ended: make(chan error, 1)}
 	go s.watch(out)
 	return s, nil
 }

@@ -94,7 +94,7 @@ func (r *storedRun) memory(ctx context.Context, s *server) (float64, error) {
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
-	n, err := resident(s.pid)
+	n, err := load.Resident(s.pid)
 	return float64(n), err
 }
 

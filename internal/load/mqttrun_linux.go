@@ -333,8 +333,8 @@ func (r *mqttRun) finish() error {
 	for i := range r.publishers {
 		r.writeOff(i)
 	}
-	if r.o.PID == 0 {
-		return nil
+	if r.o.PID == 0 || r.o.Restart != nil {
+		return nil // or it is another process now
 	}
 	var err error
 	r.r.Memory.After, err = Resident(r.o.PID)
