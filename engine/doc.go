@@ -57,6 +57,12 @@
 // [Engine.Shutdown] lets every connection answer what it has received, calls
 // [Drainer.Drain], delivers, and closes.
 //
+// # Adoption
+//
+// [Listener.Adopt] takes over a connection that another server has accepted, as
+// http.Hijacker gives it, also with TLS in place. From then on it is like any
+// other; what that server has read and not used is served first.
+//
 // # Drivers
 //
 // [Epoll] is the default on Linux. [Net] works everywhere and behaves the same,

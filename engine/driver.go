@@ -1,6 +1,10 @@
 package engine
 
-import "net"
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+)
 
 // A driver moves bytes between sockets and connections, and gives goroutines
 // to connections that have work.
@@ -8,6 +12,9 @@ type driver interface {
 	// accept takes connections from ln and hands them to admit until the
 	// listener closes.
 	accept(ln *Listener) error
+	// take makes a connection of one that another server has accepted, unless
+	// it returns an error.
+	take(ln *Listener, a *adoption) error
 	// wake gives c, which has just got an owner bit, a goroutine that runs
 	// its turns.
 	wake(c *Conn)
@@ -19,6 +26,15 @@ type driver interface {
 	// waits; otherwise handlers are stuck, and end what they hold on their way
 	// out.
 	stop(wait bool) error
+}
+
+// An adoption is a connection that another server has accepted.
+type adoption struct {
+	socket net.Conn
+	remote netip.AddrPort
+	tls    *tls.Conn // on top of under; nil on plain connections
+	under  *Switch
+	o      AdoptOptions
 }
 
 // stream is what bytes are read from and written to. Only the owner reads, and

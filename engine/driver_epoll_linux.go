@@ -83,6 +83,53 @@ func (d *epollDriver) adopt(l *Listener, fd int, remote netip.AddrPort) {
 	c.loop.pushTurn(c)
 }
 
+// take moves the descriptor into an event loop: a duplicate of it stays open when
+// the socket of package net is closed, which ends what that has set.
+func (d *epollDriver) take(l *Listener, a *adoption) error {
+	fd, err := duplicate(a.socket)
+	if err != nil {
+		return err
+	}
+	c := &epollConn{fd: int32(fd), loop: d.loops[int(d.turn.Add(1))%len(d.loops)]}
+	c.sock = c
+	if a.tls != nil {
+		c.tlsWire = newTLSWire(c)
+		c.tlsWire.blocking = false
+	}
+	a.fill(&c.Conn, l, c.tlsWire)
+	if err := a.socket.Close(); err != nil {
+		d.eng.log.Debug("letting go of an adopted socket", "error", err)
+	}
+	d.eng.initConn(&c.Conn, l, c)
+	if err := c.loop.register(fd, c.tag()); err != nil {
+		c.Close(ReasonInternal, err)
+	}
+	c.loop.pushTurn(c)
+	return nil
+}
+
+// duplicate returns another descriptor of a socket of the operating system.
+func duplicate(nc net.Conn) (fd int, err error) {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return 0, fmt.Errorf("the %q driver needs a TCP or Unix socket, not a %T; use %q", Epoll, nc, Net)
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var errno syscall.Errno
+	err = rc.Control(func(of uintptr) {
+		var n uintptr
+		n, _, errno = syscall.RawSyscall(syscall.SYS_FCNTL, of, syscall.F_DUPFD_CLOEXEC, 0)
+		fd = int(n)
+	})
+	if err == nil && errno != 0 {
+		err = errno
+	}
+	return fd, err
+}
+
 func (d *epollDriver) wake(c *Conn) {
 	ec := epollOf(c)
 	ec.loop.pushTurn(ec)

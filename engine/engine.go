@@ -300,12 +300,13 @@ func (e *Engine) initConn(c *Conn, l *Listener, s sock) {
 	c.id = e.nextID.Add(1)
 	c.openedAt = e.clock.ticks()
 	c.lastAt.Store(c.openedAt)
-	if l.tls != nil {
+	secret := l.tls != nil && c.tls == nil
+	if secret {
 		c.hints.set(hintSecret)
 	}
 	e.table.add(c)
 	e.stats.accepted.Add(1)
-	if l.tls != nil {
+	if secret {
 		c.setReadDeadline(e.limits.HandshakeTimeout, ReasonHandshakeTimeout)
 	}
 	l.accepted.Add(1)

@@ -80,6 +80,22 @@ func (e *Engine) Listen(ctx context.Context, o ListenOptions) (*Listener, error)
 // engine. One that is not a *net.TCPListener or *net.UnixListener, such as an
 // in-memory one, needs the Net driver.
 func (e *Engine) Serve(ln net.Listener, o ListenOptions) (*Listener, error) {
+	l, err := e.newListener(ln, o)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopping.Load() {
+		return nil, ErrStopped
+	}
+	e.listeners = append(e.listeners, l)
+	e.accepting.Go(l.run)
+	return l, nil
+}
+
+// newListener makes a listener that does not accept yet.
+func (e *Engine) newListener(ln net.Listener, o ListenOptions) (*Listener, error) {
 	if o.Protocol == nil {
 		return nil, errors.New("a listener needs a protocol")
 	}
@@ -87,7 +103,8 @@ func (e *Engine) Serve(ln net.Listener, o ListenOptions) (*Listener, error) {
 	if name == "" {
 		name = e.opts.Driver
 	}
-	if _, ok := ln.(filer); !ok && name == Epoll {
+	_, adopts := ln.(adopting)
+	if _, ok := ln.(filer); !ok && !adopts && name == Epoll {
 		return nil, fmt.Errorf("serving %s: the %q driver needs a TCP or Unix listener; use %q", ln.Addr(), Epoll, Net)
 	}
 	d, err := e.driver(name)
@@ -101,13 +118,6 @@ func (e *Engine) Serve(ln net.Listener, o ListenOptions) (*Listener, error) {
 	if l.name == "" {
 		l.name = o.Protocol.Name()
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.stopping.Load() {
-		return nil, ErrStopped
-	}
-	e.listeners = append(e.listeners, l)
-	e.accepting.Go(l.run)
 	return l, nil
 }
 

@@ -14,6 +14,7 @@ const (
 	ReasonPeer                    // the peer closed its side
 	ReasonReset                   // the peer or the network broke the connection
 	ReasonQuit                    // the protocol's own good-bye was asked for
+	ReasonUpgraded                // it left the HTTP door for another protocol, see Listener.Adopt
 	ReasonProtocol                // the peer broke the protocol
 	ReasonTooLarge                // a message exceeds Limits.Message
 	ReasonHandshake               // the TLS handshake failed
@@ -41,6 +42,7 @@ var reasonCodes = [reasonCount]string{
 	ReasonPeer:             "peer-closed",
 	ReasonReset:            "connection-reset",
 	ReasonQuit:             "quit",
+	ReasonUpgraded:         "upgraded",
 	ReasonProtocol:         "protocol-error",
 	ReasonTooLarge:         "message-too-large",
 	ReasonHandshake:        "tls-handshake-failed",
@@ -93,7 +95,7 @@ func (r Reason) graceful() bool {
 // routine tells whether the end is ordinary, and so logged at debug level.
 func (r Reason) routine() bool {
 	switch r {
-	case ReasonPeer, ReasonReset, ReasonQuit, ReasonShutdown, ReasonIdleTimeout, ReasonKeepAlive, ReasonTakenOver:
+	case ReasonPeer, ReasonReset, ReasonQuit, ReasonShutdown, ReasonIdleTimeout, ReasonKeepAlive, ReasonTakenOver, ReasonUpgraded:
 		return true
 	}
 	return false

@@ -25,7 +25,7 @@ var _ stream = (*tlsSock)(nil)
 // handshake puts TLS on the socket if the listener wants it. It blocks the
 // connection's task until the peer has answered.
 func (c *Conn) handshake() error {
-	if c.lst.tls == nil {
+	if c.lst.tls == nil || c.tls != nil { // the latter of an adopted connection
 		return nil
 	}
 	if err := c.beginHandshake(); err != nil {

@@ -50,6 +50,9 @@ func (c *Conn) release() bool {
 func (c *Conn) turn(events uint32, scratch []byte) (again bool) {
 	if events&eventOpen != 0 {
 		c.contain("opening the session", c.open)
+		if c.in != nil && !c.Closing() {
+			c.serveHeld(scratch)
+		}
 	}
 	if !c.Closing() {
 		var paused bool
@@ -82,7 +85,7 @@ func (c *Conn) open() {
 		return
 	}
 	c.setReadDeadline(c.eng.limits.FirstTimeout, ReasonFirstTimeout)
-	sess := c.lst.proto.Open(c)
+	sess := c.newSession()
 	_, carrier := sess.(Carrier)
 	c.mu.Lock()
 	c.sess, c.carrier = sess, carrier

@@ -45,7 +45,7 @@ type conn struct {
 func newConn(l *listener, socket net.Conn, remote netip.AddrPort) *conn {
 	c := &conn{Conn: socket, lst: l, id: l.door.nextID.Add(1), remote: remote, opened: time.Now()}
 	if l.tls != nil {
-		c.tls = tls.Server(socket, l.tls)
+		c.tls = tls.Server(engine.NewSwitch(socket), l.tls) // so that the engine can adopt it
 		c.Conn = c.tls
 	}
 	c.lastAt.Store(c.opened.UnixNano())
@@ -276,6 +276,14 @@ func (c *conn) Close() error {
 		return c.tls.Close()
 	}
 	return c.rawClose()
+}
+
+// letGo ends what the door has to do with the connection: it is the engine's.
+func (c *conn) letGo() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.lst.door.forget(c, engine.ReasonUpgraded)
 }
 
 // rawClose closes without the farewell of TLS, for which a peer that does not

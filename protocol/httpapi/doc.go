@@ -97,6 +97,12 @@
 // origin, and below /v1/ those that only read are too, except for the pages of
 // Options.Origins. Elsewhere no cross-origin reading is ever allowed.
 //
+// # WebSockets
+//
+// A request for one of Options.WebSockets that may have one leaves the door: the
+// engine adopts its connection, TLS in place, and counts, limits, lists and
+// drains it from then on. To the door it ended with the reason "upgraded".
+//
 // # What a client can cost
 //
 // HTTP/1.1 only. Connections are limited in total and per address before

@@ -16,6 +16,7 @@ import (
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/protocol/websocket"
 	"github.com/spate-io/spate/task"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -50,7 +51,12 @@ type Options struct {
 	// Consumers is what the API manages consumers and dead letters with.
 	// Default: none, and there are none to manage.
 	Consumers Consumers
-	// Origins are those whose pages may call the API, as browsers write them:
+	// WebSockets are what is served at paths of the door besides the API's own
+	// /v1/ws. They need Engine, which adopts their connections. Default: none.
+	WebSockets map[string]websocket.Endpoint
+	// WebSocket bounds what clients of WebSockets can do. Each has a default.
+	WebSocket websocket.Limits
+	// Origins are those whose pages may call the API and connect to WebSockets, as browsers write them:
 	// "https://app.example.com". Default: none but the door's own. Danger: such a
 	// page can do what the browser's user can.
 	Origins []string
@@ -88,6 +94,7 @@ type Door struct {
 	cross  *http.CrossOriginProtection
 	heavy  chan struct{} // a token for each heavy request under way
 	meter  *meter
+	ws     *websocket.Protocol // nil if no WebSocket is served
 
 	closings closings // of the log
 	nextID   atomic.Uint64
@@ -133,6 +140,10 @@ func New(o Options) (*Door, error) {
 			return nil, fmt.Errorf("the origins of pages that may call the API: %w", err)
 		}
 	}
+	var err error
+	if d.ws, err = d.webSockets(); err != nil {
+		return nil, err
+	}
 	d.count.Closed = make(map[engine.Reason]uint64)
 	for _, c := range []prometheus.Collector{d.meter.seconds, subscriptionsGauge(d)} {
 		if err := d.opts.Metrics.Register(c); err != nil {
@@ -176,6 +187,9 @@ func (d *Door) Serve(ln net.Listener, o ServeOptions) error {
 	l := &listener{Listener: ln, door: d, name: o.Name, tls: o.TLS, local: auth.Local(ln.Addr()), closed: make(chan struct{})}
 	if l.name == "" {
 		l.name = "http"
+	}
+	if err := l.prepareAdoption(); err != nil {
+		return errors.Join(err, ln.Close())
 	}
 	d.mu.Lock()
 	if d.stopping {

@@ -18,7 +18,8 @@ type listener struct {
 	door     *Door
 	name     string
 	tls      *tls.Config
-	local    bool // only this machine can reach it
+	adopter  *engine.Listener // of what becomes a WebSocket; nil if nothing can
+	local    bool             // only this machine can reach it
 	closing  sync.Once
 	closed   chan struct{}
 	accepted uint64    // guarded by Door.mu
