@@ -55,6 +55,9 @@ cross: ## Build and vet, tests included, for the systems in CROSS
 e2e: ## Real clients against the built binary (needs redis-server and redis-tools)
 	cd e2e && $(GO) test -count=1 -timeout 5m ./...
 
+referee: ## Our MQTT codec against the two of Eclipse Paho
+	cd referee && $(GO) test -count=1 ./...
+
 ##@ Now and then
 
 differential: ## Send ROUNDS (300) of random requests to Spate and to redis-server, of a seed that it prints (or SEED)
@@ -74,4 +77,4 @@ bench: ## Spate beside its peers (see bench/README.md)
 clean: ## Remove what was built here
 	rm -rf bin cover.out cover.html
 
-.PHONY: help build test race crash lint tidy ci cover fuzz fuzz-corpus cross e2e soak bench clean
+.PHONY: help build test race crash lint tidy ci cover fuzz fuzz-corpus cross e2e referee soak bench clean

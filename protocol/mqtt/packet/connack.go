@@ -29,7 +29,7 @@ func (f Frame) Connack(v Version) (*ConnackPacket, error) {
 	if r.err == nil && v != V31 && flags > 1 {
 		r.fail(malformed(Connack, "its reserved flags are set"))
 	}
-	if r.err == nil && p.SessionPresent && p.Code != Success && !f.decoder.Lenient {
+	if r.err == nil && p.SessionPresent && p.Code != Success {
 		r.fail(protocolError(Connack, "it has a session present, but refuses the connection"))
 	}
 	if err := r.end(); err != nil {

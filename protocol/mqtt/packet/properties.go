@@ -42,10 +42,10 @@ func (p *Properties) Has(id PropertyID) bool {
 	return p != nil && p.mask()&(1<<(id&63)) != 0
 }
 
-// Set marks properties as present and returns p.
+// Set marks properties as present and returns p. SubscriptionIDs and User need no mark.
 func (p *Properties) Set(ids ...PropertyID) *Properties {
 	for _, id := range ids {
-		p.present |= 1 << (id & 63)
+		p.present |= 1 << (id & 63) &^ repeatable
 	}
 	return p
 }
@@ -55,7 +55,7 @@ const repeatable = 1<<SubscriptionIDs | 1<<User
 
 // mask is the set of properties that are present.
 func (p *Properties) mask() uint64 {
-	m := p.present &^ repeatable
+	m := p.present
 	if len(p.SubscriptionIDs) > 0 {
 		m |= 1 << SubscriptionIDs
 	}
