@@ -83,18 +83,21 @@ func compileRule(text string) rule {
 	return r
 }
 
+// excludes is the comparison with the literal beginning, small enough to be inlined.
+func (r *rule) excludes(text string) bool { return !strings.HasPrefix(text, r.head) }
+
 func (r *rule) matches(subject string, who *names) bool {
-	return strings.HasPrefix(subject, r.head) && r.filter.Match(subject) && r.fits(subject, who)
+	return r.filter.Match(subject) && r.fits(subject, who)
 }
 
 func (r *rule) covers(filter string, parsed event.Filter, who *names) bool {
-	return strings.HasPrefix(filter, r.head) && r.filter.Covers(parsed) && r.fits(filter, who)
+	return r.filter.Covers(parsed) && r.fits(filter, who)
 }
 
 // coversGlob is about the literal beginning of a Redis pattern. Its last level may
 // go on, so it does not count for what a level must be.
 func (r *rule) coversGlob(prefix string, who *names) bool {
-	if !strings.HasPrefix(prefix, r.head) || !coversGlob(r.filter.String(), prefix) {
+	if !coversGlob(r.filter.String(), prefix) {
 		return false
 	}
 	complete := strings.LastIndexByte(prefix, '/')
@@ -104,12 +107,14 @@ func (r *rule) coversGlob(prefix string, who *names) bool {
 // fits reports whether the levels that hold a placeholder are what they must be.
 // A wildcard is never: somebody may be called so.
 func (r *rule) fits(text string, who *names) bool {
-	at, more := 0, true
+	at := 0
 	for i := range r.bound {
 		for ; at < r.bound[i].level; at++ {
-			if _, text, more = strings.Cut(text, "/"); !more {
+			_, rest, more := strings.Cut(text, "/")
+			if !more {
 				return false
 			}
+			text = rest
 		}
 		level, _, _ := strings.Cut(text, "/")
 		if level == oneLevel || level == allLevels || !r.bound[i].is.is(level, who) {
@@ -136,7 +141,7 @@ func (r holder) maySubscribe(filter string) bool {
 		return false
 	}
 	for i := range r.subscribe {
-		if r.subscribe[i].covers(filter, wanted, r.who) {
+		if rule := &r.subscribe[i]; !rule.excludes(filter) && rule.covers(filter, wanted, r.who) {
 			return true
 		}
 	}
@@ -149,7 +154,7 @@ func (r holder) maySubscribeGlob(glob string) bool {
 		return r.mayReceive(prefix)
 	}
 	for i := range r.subscribe {
-		if r.subscribe[i].coversGlob(prefix, r.who) {
+		if rule := &r.subscribe[i]; !rule.excludes(prefix) && rule.coversGlob(prefix, r.who) {
 			return true
 		}
 	}
@@ -158,7 +163,7 @@ func (r holder) maySubscribeGlob(glob string) bool {
 
 func anyMatches(rules []rule, subject string, who *names) bool {
 	for i := range rules {
-		if rules[i].matches(subject, who) {
+		if !rules[i].excludes(subject) && rules[i].matches(subject, who) {
 			return true
 		}
 	}
