@@ -8,7 +8,7 @@ import (
 // ValidText says whether s can be a text field: UTF-8 without surrogates and without U+0000 [MQTT-1.5.4-1]
 // [MQTT-1.5.4-2], and not too long.
 func ValidText[T string | []byte](s T) bool {
-	for i := range len(s) {
+	for i := plain(s); i < len(s); i++ {
 		switch c := s[i]; {
 		case c == 0:
 			return false
@@ -17,6 +17,28 @@ func ValidText[T string | []byte](s T) bool {
 		}
 	}
 	return len(s) <= maxField
+}
+
+// plain returns how many bytes at the front of s are ASCII and neither U+0000 nor a wildcard, looking at eight at a time:
+// topics and texts are checked for each message, and a quarter of the time to read one was spent byte by byte.
+func plain[T string | []byte](s T) int {
+	const (
+		each = 0x01_01_01_01_01_01_01_01
+		high = 0x80 * each
+		plus = '+' * each
+		both = ('+' ^ '#') * each // the one bit in which they differ
+	)
+	for i := 0; ; i += 8 {
+		if len(s)-i < 8 {
+			return i
+		}
+		v := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		wild := (v | both) ^ plus // a zero byte where there is one of them
+		if ((v-each)&^v|(wild-each)&^wild|v)&high != 0 {
+			return i
+		}
+	}
 }
 
 // validWide is ValidText from the first character on that is not ASCII.
@@ -50,7 +72,7 @@ const (
 
 func checkTopic[T string | []byte](s T) int {
 	found := topicGood
-	for i := range len(s) {
+	for i := plain(s); i < len(s); i++ {
 		switch c := s[i]; {
 		case c == '+' || c == '#':
 			found = topicWild
