@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -124,7 +123,13 @@ func (m mqttMeasured) ack99() float64  { return float64(m.Ack.Quantile(0.99)) }
 // start starts a server in a directory of its own, which remove takes away when the server has stopped.
 func (r *mqttRun) start(ctx context.Context, d *disk, name string, round int, how mqttServer) (s *server, stop func() error, err error) {
 	dir, remove := d.fresh(fmt.Sprintf("mqtt-%s-%d", name, round))
-	s, err = peers()[name].start(ctx, serverOptions{cpu: r.serverCPU, dir: dir, mqtt: how})
+	o := serverOptions{cpu: r.serverCPU, dir: dir, mqtt: how}
+	if r.profile != "" {
+		if o.pprof, err = freeAddress(); err != nil {
+			return nil, nil, err
+		}
+	}
+	s, err = peers()[name].start(ctx, o)
 	if err != nil {
 		remove()
 		return nil, nil, err
@@ -143,11 +148,7 @@ func (r *mqttRun) load(ctx context.Context, s *server, what string, o load.MQTTO
 		return m, err
 	}
 	busy := newBusyMeter(before)
-	perf := ""
-	if r.perf != "" && o.Publishers > 0 {
-		perf = filepath.Join(r.perf, what+".perf")
-	}
-	recorded, err := record(ctx, s.pid, perf, r.warm()+r.duration())
+	recorded, err := r.observe(ctx, s, what, o.Publishers > 0)
 	if err != nil {
 		return m, err
 	}
@@ -169,6 +170,20 @@ func (r *mqttRun) load(ctx context.Context, s *server, what string, o load.MQTTO
 			m.perCPU(), m.busy(), load.Round(time.Duration(m.p99())), m.Lost, m.others())
 	}
 	return m, err
+}
+
+// observe has a server profiled, or recorded by perf, while it is loaded, if that is asked for. The function that it returns waits for the end.
+func (r *mqttRun) observe(ctx context.Context, s *server, what string, publishing bool) (wait func() error, err error) {
+	pprof, perf := r.profilePaths(what)
+	if !publishing {
+		return func() error { return nil }, nil
+	}
+	recorded, err := record(ctx, s.pid, perf, r.warm()+r.duration())
+	if err != nil {
+		return nil, err
+	}
+	profiled := profileOver(ctx, s.pprof, pprof, r.warm()+r.duration())
+	return func() error { return errors.Join(recorded(), profiled()) }, nil
 }
 
 // flow measures publishing at each QoS and with each number of messages under way, in turns.
@@ -194,7 +209,7 @@ func (r *mqttRun) fresh(ctx context.Context, d *disk, what, name string, round i
 		return m, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	return r.load(ctx, s, fmt.Sprintf("%s-%s-qos%d-%dx%d-%d", what, name, o.QoS, o.Publishers, o.Inflight, round), o)
+	return r.load(ctx, s, fmt.Sprintf("mqtt-%s-%s-qos%d-%dx%d-%d", what, name, o.QoS, o.Publishers, o.Inflight, round), o)
 }
 
 // flowTable measures publishing and prints a table of it.

@@ -71,7 +71,11 @@ func spateMQTT(ctx context.Context, o serverOptions) (*server, error) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return nil, err
 	}
-	return startBoth(ctx, o.cpu, address, web, filepath.Join(target, "serve"), "serve", "--config", file)
+	s, err := startBoth(ctx, o.cpu, address, web, filepath.Join(target, "serve"), "serve", "--config", file)
+	if s != nil {
+		s.pprof = o.pprof
+	}
+	return s, err
 }
 
 // startBoth runs a server that was told to listen on one address, and on another unless that is empty.

@@ -20,6 +20,7 @@ type server struct {
 	name    string
 	address string
 	web     string // where it speaks MQTT over WebSockets
+	pprof   string // where it serves profiles
 	pid     int
 
 	listening chan string // the address that it prints
