@@ -246,7 +246,7 @@ func (r *mqttRun) publishFor(ctx context.Context) error {
 		r.ready(i)
 	}
 	looked := time.Duration(0)
-	for wait := time.Duration(0); ; {
+	for {
 		now := r.m.now()
 		if !r.m.tick(now) || ctx.Err() != nil {
 			break
@@ -261,8 +261,8 @@ func (r *mqttRun) publishFor(ctx context.Context) error {
 			looked = now
 			r.writeOffStuck(now)
 		}
-		var err error
-		if wait, err = r.publishDue(); err != nil {
+		wait, err := r.publishDue()
+		if err != nil {
 			return err
 		}
 		if len(r.queue) > 0 {

@@ -72,8 +72,6 @@ func appendVariable(b []byte, n int) []byte {
 	return append(b, byte(n))
 }
 
-func variableLength(n int) int { return len(appendVariable(make([]byte, 0, 4), n)) }
-
 func appendMQTTString[T string | []byte](b []byte, s T) []byte {
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
 }
