@@ -137,7 +137,7 @@ func (a *App) openDevices() (err error) {
 	if a.durable == nil {
 		return nil
 	}
-	a.devices, err = device.New(context.Background(), device.Options{Config: a.opts.Devices, Bus: a.bus, Logger: a.opts.Logger, Clock: a.opts.Clock})
+	a.devices, err = device.New(context.Background(), device.Options{Config: a.opts.Devices, Bus: a.bus, Consumers: a.Consumers(), Logger: a.opts.Logger, Clock: a.opts.Clock})
 	return err
 }
 

@@ -193,7 +193,10 @@ func (d *Delivery) write(name string, w write) error {
 
 // stateKey is unambiguous since the names of consumers and states have no NUL.
 func (d *Delivery) stateKey(name string) string {
-	return statePrefix(d.item.part.consumer.config.Name) + name + "\x00" + d.item.key
+	return StateKey(d.item.part.consumer.config.Name, name, d.item.key)
 }
+
+// StateKey is where the store keeps the state of a consumer of that name for a key, see [Delivery.Put]: to be read by others, and not to be written.
+func StateKey(consumer, name, key string) string { return statePrefix(consumer) + name + "\x00" + key }
 
 func statePrefix(consumer string) string { return "consumer/state/" + consumer + "\x00" }

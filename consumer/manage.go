@@ -107,8 +107,19 @@ func (s *Set) setPaused(ctx context.Context, name string, paused bool) error {
 	return s.keep(ctx, name, m)
 }
 
+// notOwn refuses to move or remove a consumer of the server itself, whose state others rely on.
+func notOwn(name string) error {
+	if strings.HasPrefix(name, "$") {
+		return fmt.Errorf("%w: %.80q", ErrOwn, name)
+	}
+	return nil
+}
+
 // Reset moves a consumer to a place in its stream. Its state stays. An offset that is beyond the end of every partition is [ErrPlace]. It waits for what is being handled; when the context ends before that, nothing is changed.
 func (s *Set) Reset(ctx context.Context, name string, from stream.From) error {
+	if err := notOwn(name); err != nil {
+		return err
+	}
 	m, err := s.known(ctx, name)
 	if err != nil {
 		return err
@@ -158,6 +169,9 @@ func (s *Set) locate(ctx context.Context, st *stream.Stream, from stream.From) (
 // Remove forgets a consumer: its place, its state, and what was redriven to it. It waits like Reset. Of a consumer whose handler is in this process, paused
 // or not, it is [ErrRunning], since nothing would handle its events until the process starts again, and then from where its options say: unless it is forced.
 func (s *Set) Remove(ctx context.Context, name string, force bool) error {
+	if err := notOwn(name); err != nil {
+		return err
+	}
 	if _, err := s.known(ctx, name); err != nil {
 		return err
 	}

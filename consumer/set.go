@@ -47,6 +47,7 @@ var (
 	ErrExists   = errors.New("there is a consumer of that name already")
 	ErrRunning  = errors.New("its handler is in this process and would be off until that starts again")
 	ErrPlace    = errors.New("there is no such place in the stream")
+	ErrOwn      = errors.New("the consumer is the server's own: it can be looked at, paused and resumed, and nothing else")
 )
 
 // Set is the consumers of a process. Its methods are safe for concurrent use.

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/consumer"
 )
 
 // Config says which clients are devices, and what is kept of them. The zero value is good.
@@ -57,6 +58,8 @@ func (c Config) Problems() (problems []*FieldError) {
 		wrong(true, "unknown", "%.40q is not one of register, ignore and refuse", c.Unknown)
 	}
 	wrong(c.Grace < 0, "grace", "must not be negative")
+	wrong(c.Limits.State > MaxState, "limits.state", "%d is more than %d bytes, the most", c.Limits.State, MaxState)
+	wrong(c.Limits.StateDepth > MaxStateDepth, "limits.state_depth", "%d is more than %d, the most", c.Limits.StateDepth, MaxStateDepth)
 	return problems
 }
 
@@ -136,6 +139,8 @@ type Options struct {
 	Config Config
 	// Bus is what events travel on. It must have streams, whose store keeps the registry. Required.
 	Bus *bus.Bus
+	// Consumers handle what is said to devices. Required.
+	Consumers *consumer.Set
 	// LastHeard returns when something was last received from a device that is connected. It must not block. Default: nobody knows more than when devices
 	// connected and disconnected.
 	LastHeard func(id string) (time.Time, bool)
@@ -150,8 +155,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Config, err = o.Config.withDefaults(); err != nil {
 		return o, err
 	}
-	if o.Bus == nil || o.Bus.Streams() == nil {
-		return o, errors.New("devices need a bus with a store")
+	if o.Bus == nil || o.Bus.Streams() == nil || o.Consumers == nil {
+		return o, errors.New("devices need a bus with a store, and consumers")
 	}
 	if o.LastHeard == nil {
 		o.LastHeard = func(string) (time.Time, bool) { return time.Time{}, false }

@@ -11,10 +11,18 @@
 // a disconnection that comes late never marks a device as offline that is connected again; then there is no offline event between two online ones. A device that was connected when the
 // server was killed, and does not come back within [Config].Grace, is marked as offline then.
 //
+// # State
+//
+// A device has a state of two documents: what it should be, desired, and what it says that it is, reported. Updates are JSON merge patches (RFC 7396), from
+// either side, over topics or [Service.UpdateState]; docs/devices.md describes the topics. Updates of one device are done one after the other, in the order in which they were
+// stored; who publishes one is acknowledged once it is on disk, and it is done exactly once, across crashes: the new state, its version and what
+// is told of it are committed together. The difference of the two is told to the device when an update asks for something, when it has become another, and whenever the device
+// connects. A [Update].Version that is not that of the state is rejected.
+//
 // # Blocking
 //
 // Connected waits for a commit, which it shares with all that connect at the time. Disconnected never waits: what it tells is committed soon, many devices at a
-// time, by [Service.Run]. Nothing is done for a message. A device that is connected and idle takes no memory here.
+// time, by [Service.Run]. UpdateState waits for two. Nothing is done for a message that is not for this package. A device that is connected and idle takes no memory here.
 //
 // # Not promised
 //

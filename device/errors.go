@@ -16,6 +16,22 @@ var (
 	ErrTooMany = errors.New("there are as many devices as there may be")
 )
 
+// Why a state cannot be changed.
+var (
+	// ErrDocument means that an update is not usable as it is: it is no JSON, no object, or has nothing to change.
+	ErrDocument = errors.New("the update of the state is not usable")
+	// ErrVersion means that the state has another version than the one that was expected.
+	ErrVersion = errors.New("the state has another version")
+	// ErrTooLarge means that the state would be larger, or nested more deeply, than is allowed.
+	ErrTooLarge = errors.New("the state of the device would be too large")
+)
+
+// Why there is no answer.
+var (
+	// ErrBusy means that too many wait for answers.
+	ErrBusy = errors.New("too many wait for answers of devices")
+)
+
 // ErrUnknown means that a client may not connect, since it is no device that was declared and others are to be refused.
 var ErrUnknown = errors.New("this device is not declared")
 

@@ -2,6 +2,8 @@ package device_test
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/spate-io/spate"
@@ -21,6 +23,7 @@ type kit struct {
 func options(c device.Config) spatetest.Options {
 	return spatetest.Options{App: spate.Options{Devices: c, Streams: []stream.Config{
 		{Name: "history", Subjects: []string{"$devices/+/presence"}, Partitions: 1, Key: "level:2"},
+		{Name: "told", Subjects: []string{"$devices/+/state/delta", "$devices/+/state/documents", "$devices/+/state/update/+", "$devices/+/state/get/+"}, Partitions: 1},
 	}}}
 }
 
@@ -63,3 +66,6 @@ func decode[T any](t *testing.T, events []*event.Event) []T {
 	}
 	return all
 }
+
+// sortedNames returns the names of an object.
+func sortedNames(object map[string]any) []string { return slices.Sorted(maps.Keys(object)) }

@@ -13,6 +13,11 @@ type Limits struct {
 	Tags int
 	// Label is the length in bytes of the longest type or tag. Default [DefaultLabel].
 	Label int
+	// State is the size in bytes of the largest state of a device: desired and reported with their times, as JSON. Default [DefaultState], most [MaxState]. The state is
+	// read and written as a whole with each update.
+	State int
+	// StateDepth is how deeply a state is nested at most. Default [DefaultStateDepth], most [MaxStateDepth].
+	StateDepth int
 }
 
 // The defaults of [Limits].
@@ -21,6 +26,15 @@ const (
 	DefaultID      = 128
 	DefaultTags    = 32
 	DefaultLabel   = 128
+
+	DefaultState      = 32 << 10
+	DefaultStateDepth = 16
+)
+
+// The most that can be configured.
+const (
+	MaxState      = 128 << 10
+	MaxStateDepth = 64
 )
 
 // Fixed bounds, which have no reason to be configured.
@@ -40,6 +54,20 @@ const (
 	maxReason = 200
 	// leavingAgain is how long to wait after devices could not be marked as offline.
 	leavingAgain = time.Second
+	// maxInput is the size in bytes of the largest event that is said to a device's inbox, with what goes around a state.
+	maxInput = 256 << 10
+	// inboxPartitions is over how many logs the inbox is spread. Each commits its steps one after the other.
+	inboxPartitions = 4
+	// maxToken bounds the token of a request in bytes.
+	maxToken = 64
+	// maxWaiting bounds the callers that wait for an answer.
+	maxWaiting = 100_000
+	// trimEvery is how often what was handled is removed from the inbox.
+	trimEvery = time.Minute
+	// storeAgain is how long to wait after the store could not be read.
+	storeAgain = time.Second
+	// DefaultWait is how long is waited for an update of a state.
+	DefaultWait = 30 * time.Second
 	// DefaultGrace is the default of [Config].Grace.
 	DefaultGrace = 30 * time.Second
 )
@@ -49,6 +77,8 @@ func (l Limits) withDefaults() Limits {
 	l.ID = orDefault(l.ID, DefaultID)
 	l.Tags = orDefault(l.Tags, DefaultTags)
 	l.Label = orDefault(l.Label, DefaultLabel)
+	l.State = orDefault(l.State, DefaultState)
+	l.StateDepth = orDefault(l.StateDepth, DefaultStateDepth)
 	return l
 }
 

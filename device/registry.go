@@ -106,6 +106,9 @@ func (s *Service) floor(ctx context.Context) (epoch, revision uint64, err error)
 // change reads a device under its lock, has fn decide what to commit, and commits that, again if another process was faster. A batch that fn leaves
 // empty is not committed.
 func (s *Service) change(ctx context.Context, id string, fn func(e *entry, b *store.Batch) ([]*event.Event, error)) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
 	defer s.locks.lock(id)()
 	for n := 1; ; n++ {
 		if err := ctx.Err(); err != nil {
@@ -154,7 +157,7 @@ func (s *Service) Declare(ctx context.Context, id, kind string, tags []string) (
 	return s.told(d), nil
 }
 
-// Remove forgets a device that is not connected. One that connects again is a new one, with a greater epoch.
+// Remove forgets a device that is not connected, with its state. One that connects again is a new one, with a greater epoch.
 func (s *Service) Remove(ctx context.Context, id string) error {
 	defer s.locks.lock("")() // before that of the device, as nobody else takes both
 	err := s.change(ctx, id, func(e *entry, b *store.Batch) ([]*event.Event, error) {
@@ -175,7 +178,7 @@ func (s *Service) Remove(ctx context.Context, id string) error {
 		key := registryPrefix + id
 		b.Requires = append(b.Requires, store.Require{Key: key, Revision: e.revision})
 		b.Deletes = append(b.Deletes, key)
-		return nil, nil
+		return []*event.Event{s.input(id, inputForget, nil)}, nil
 	})
 	if err != nil {
 		return fmt.Errorf("removing the device %.128q: %w", id, err)

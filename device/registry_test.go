@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spate-io/spate/consumer"
 	"github.com/spate-io/spate/device"
 )
 
@@ -210,7 +211,7 @@ func TestLastHeard(t *testing.T) {
 		k := start(t, device.Config{})
 		k.connect("fan")
 		heard := time.Now().Add(time.Hour).UTC()
-		s, err := device.New(t.Context(), device.Options{Bus: k.App().Bus(), LastHeard: func(id string) (time.Time, bool) { return heard, id == "fan" }})
+		s, err := device.New(t.Context(), device.Options{Bus: k.App().Bus(), Consumers: consumer.NewSet(consumer.Options{Log: k.App().Streams()}), LastHeard: func(id string) (time.Time, bool) { return heard, id == "fan" }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,6 +18,7 @@ type Service struct {
 	opts   Options
 	config Config
 	store  store.Store
+	ids    event.Generator
 	life   event.ID // of this process
 	count  atomic.Int64
 	locks  locks
@@ -26,6 +27,10 @@ type Service struct {
 	mu   sync.Mutex
 	left map[string]leaving
 	some chan struct{} // has a token when something was added to left
+
+	begun     atomic.Bool // the inbox is there, and is handled
+	beginning sync.Mutex  // held while it is made
+	answers   answers
 }
 
 // New returns the devices that the store of the bus has. It reads all of them once.
@@ -35,9 +40,14 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{opts: o, config: o.Config, store: o.Bus.Streams().Store(), left: map[string]leaving{}, some: make(chan struct{}, 1)}
-	ids := event.Generator{Clock: o.Clock}
-	s.life = ids.New()
-	if err := s.each(ctx, func(*entry) { s.count.Add(1) }); err != nil {
+	s.ids.Clock = o.Clock
+	s.life = s.ids.New()
+	s.answers.service = s
+	err = s.each(ctx, func(*entry) { s.count.Add(1) })
+	if err == nil && s.count.Load() > 0 {
+		err = s.begin(ctx)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("reading the devices: %w", err)
 	}
 	return s, nil
@@ -55,6 +65,9 @@ func (s *Service) Run(ctx context.Context) error {
 	defer grace.Stop()
 	again := time.NewTimer(0)
 	defer again.Stop()
+	trim := time.NewTicker(trimEvery)
+	defer trim.Stop()
+	defer s.answers.close()
 	for {
 		select {
 		case <-ctx.Done():
@@ -70,6 +83,8 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 		case <-again.C:
 			signal(s.some)
+		case <-trim.C:
+			s.try("what was handled could not be removed from the inbox; it is tried again", s.trim(ctx))
 		}
 	}
 }

@@ -162,6 +162,7 @@ var sentinels = []struct {
 	{consumer.ErrNoLetter, kindNotFound},
 	{consumer.ErrExists, kindConflict},
 	{consumer.ErrRunning, kindConflict},
+	{consumer.ErrOwn, kindConflict},
 	{consumer.ErrPlace, kindPlace},
 	{stream.ErrExists, kindConflict},
 	{stream.ErrRead, kindConflict},

@@ -1,0 +1,272 @@
+package device
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/consumer"
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+	"github.com/spate-io/spate/stream"
+)
+
+// The inbox is a stream of all that is said to the service about devices, by themselves, by applications and by the service itself. Its consumer handles what
+// concerns one device in order, and different devices beside each other, and commits with each step what the device's state is then and what is to be published.
+const inbox = "$devices"
+
+// Subjects of the inbox that only the service publishes on are below "$inbox/{id}/".
+const (
+	inputForget = "forget" // the device was removed
+	inputState  = "state"  // update its state
+)
+
+// inboxConfig is the stream of the inbox.
+func inboxConfig() stream.Config {
+	root := bus.DeviceRoot + "/+/"
+	return stream.Config{
+		Name: inbox, Partitions: inboxPartitions, Key: "level:2", MaxEventBytes: maxInput,
+		Subjects: []string{
+			root + "presence", root + "state/reported", root + "state/desired", root + "state/update", root + "state/get",
+			root + "commands/+/response", root + "commands/+/error", bus.InboxRoot + "/#",
+		},
+	}
+}
+
+// begin makes the inbox and has it handled, once there is a first device: a server without devices is spared it.
+func (s *Service) begin(ctx context.Context) error {
+	if s.begun.Load() {
+		return nil
+	}
+	s.beginning.Lock()
+	defer s.beginning.Unlock()
+	if s.begun.Load() {
+		return nil
+	}
+	err := s.opts.Bus.Streams().Reserve(ctx, inboxConfig())
+	if err == nil {
+		err = s.answers.listen()
+	}
+	if err == nil {
+		err = s.opts.Consumers.Handle(consumer.Config{Name: inbox, Stream: inbox}, s.handle)
+	}
+	if err != nil {
+		return fmt.Errorf("making the inbox of devices: %w", err)
+	}
+	s.begun.Store(true)
+	return nil
+}
+
+// input makes an event for the inbox.
+func (s *Service) input(id, what string, data []byte, headers ...event.Header) *event.Event {
+	return &event.Event{ID: s.ids.New(), Subject: bus.InboxRoot + "/" + id + "/" + what, Time: s.now(), Data: data, Headers: headers}
+}
+
+// A turn is one event of the inbox that is being handled. What it changes and tells is committed together.
+type turn struct {
+	*Service
+	*consumer.Delivery
+	ctx context.Context
+	id  string // of the device
+}
+
+// handle is the consumer of the inbox. Its only errors are those of the store, which are tried again.
+func (s *Service) handle(ctx context.Context, d *consumer.Delivery) error {
+	root, rest, _ := strings.Cut(d.Event.Subject, "/")
+	id, tail, _ := strings.Cut(rest, "/")
+	if d.Event.Key != "" && d.Event.Key != id { // somebody else's order, and state
+		return consumer.Skip
+	}
+	t := &turn{Service: s, Delivery: d, ctx: ctx, id: id}
+	var err error
+	if root == bus.InboxRoot {
+		err = t.own(tail)
+	} else {
+		err = t.said(tail)
+	}
+	if err != nil {
+		s.opts.Logger.Error("what was said to a device could not be handled; it is tried again", "subject", d.Event.Subject, "error", err)
+		return consumer.RetryAfter(storeAgain)
+	}
+	return nil
+}
+
+// said handles what devices and applications say.
+func (t *turn) said(tail string) error {
+	switch tail {
+	case "presence":
+		return t.came()
+	case "state/reported", "state/desired":
+		return t.update(sectionRequest(strings.TrimPrefix(tail, "state/"), t.Event.Data))
+	case "state/update":
+		return t.update(parseRequest(t.Event.Data, t.config.Limits.StateDepth))
+	case "state/get":
+		return t.answerGet()
+	}
+	return nil
+}
+
+// own handles what the service says to itself.
+func (t *turn) own(tail string) error {
+	switch tail {
+	case inputState:
+		return t.update(parseRequest(t.Event.Data, t.config.Limits.StateDepth))
+	case inputForget:
+		return t.forget()
+	}
+	return nil
+}
+
+// came handles a presence event: a device that has connected, and is still connected, is told what it should be.
+func (t *turn) came() error {
+	var p Presence
+	if err := json.Unmarshal(t.Event.Data, &p); err != nil || p.State != Online {
+		return nil // nobody but the service publishes on that subject
+	}
+	e, err := t.read(t.ctx, t.id)
+	if err != nil || !e.Online || e.Epoch != p.Epoch {
+		return err
+	}
+	return t.welcome()
+}
+
+// welcome tells a device what it has missed.
+func (t *turn) welcome() error {
+	doc, err := t.document()
+	if err != nil {
+		return err
+	}
+	return t.tellDelta(doc, "")
+}
+
+// forget removes all that is kept of a device beside its entry.
+func (t *turn) forget() error {
+	return t.Delete(stateName)
+}
+
+// publish publishes JSON with the step, on a subject of the device.
+func (t *turn) publish(tail string, v any, headers ...event.Header) error {
+	e, err := t.tell(subjectOf(t.id, tail), v)
+	if err != nil {
+		return err
+	}
+	e.Headers = append(e.Headers, headers...)
+	return t.Publish(e)
+}
+
+// trim removes what was handled from the inbox.
+func (s *Service) trim(ctx context.Context) error {
+	for n := 0; s.begun.Load() && n < inboxPartitions; n++ {
+		p := store.Partition{Stream: inbox, Number: n}
+		at, err := s.store.Cursor(ctx, store.Cursor{Consumer: inbox, Partition: p})
+		if err != nil {
+			return err
+		}
+		b, err := s.store.Bounds(ctx, p)
+		if err != nil {
+			return err
+		}
+		if at == store.NoCursor || b.Count == 0 || at <= b.First {
+			continue
+		}
+		if err := s.opts.Bus.Streams().Trim(ctx, store.Position{Partition: p, Offset: at}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answers are the callers that wait for what becomes of an event of the inbox. They are told by what is published about it, after that is on disk.
+type answers struct {
+	service *Service
+	client  *bus.Client
+
+	mu      sync.Mutex
+	waiting map[string]chan *event.Event // by the ID of the event
+}
+
+// headerRequest has the ID of the event of the inbox that something is the answer to.
+const headerRequest = "request-id"
+
+// listen subscribes to answers.
+func (a *answers) listen() error {
+	if a.client != nil {
+		return nil
+	}
+	client := a.service.opts.Bus.NewClient(a)
+	for _, tail := range []string{"state/update/accepted", "state/update/rejected"} {
+		if _, err := client.Subscribe(subjectOf("+", tail)); err != nil {
+			client.Close()
+			return err
+		}
+	}
+	a.client = client
+	return nil
+}
+
+// Deliver implements bus.Subscriber. It never waits.
+func (a *answers) Deliver(m *bus.Message) bool {
+	request := m.Event().Header(headerRequest)
+	if request == "" {
+		return true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c := a.waiting[request]; c != nil {
+		delete(a.waiting, request)
+		c <- m.Keep() // it has room for one
+	}
+	return true
+}
+
+// open makes a place for an answer.
+func (a *answers) open(request string) (<-chan *event.Event, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.waiting == nil {
+		a.waiting = map[string]chan *event.Event{}
+	}
+	if len(a.waiting) >= maxWaiting {
+		return nil, ErrBusy
+	}
+	c := make(chan *event.Event, 1)
+	a.waiting[request] = c
+	return c, nil
+}
+
+func (a *answers) forget(request string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.waiting, request)
+}
+
+func (a *answers) close() {
+	if a.client != nil {
+		a.client.Close()
+	}
+}
+
+// ask puts an event into the inbox, and returns the answer to it. When the context ends first, the event is handled nevertheless.
+func (s *Service) ask(ctx context.Context, e *event.Event) (*event.Event, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	request := e.ID.String()
+	answer, err := s.answers.open(request)
+	if err != nil {
+		return nil, err
+	}
+	defer s.answers.forget(request)
+	if err := s.commit(nil, e); err != nil {
+		return nil, err
+	}
+	select {
+	case told := <-answer:
+		return told, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
