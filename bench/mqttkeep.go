@@ -103,7 +103,7 @@ func runMQTTIdle(ctx context.Context, args []string) error {
 
 // runMQTTStorm lets all clients come back at once.
 func runMQTTStorm(ctx context.Context, args []string) error {
-	r := mqttRun{o: load.MQTTOptions{Publishers: 1, Subscribers: 1}}
+	r := mqttRun{o: load.MQTTOptions{Publishers: 1, Subscribers: 1, Inflight: 1000}} // so many that what waits is due all the same
 	f := newMQTTFlags("mqtt-storm", &r)
 	f.IntVar(&r.o.Connections, "conns", 10_000, "connections that are dropped, each with one subscription")
 	f.Float64Var(&r.o.Rate, "rate", 1000, "messages per second between two that stay connected")

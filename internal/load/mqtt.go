@@ -81,7 +81,7 @@ type MQTTResult struct {
 	Lost      uint64        // deliveries that never came, of the whole run
 	Unacked   uint64        // of QoS 1 and 2: never acknowledged, of the whole run
 	Repeated  uint64        // deliveries that came again, or after a later one, of the whole run
-	Late      uint64        // of a run with a rate: left over a millisecond late by the generator's own fault
+	Late      uint64        // of a run with a rate, and in a storm: left over a millisecond late by the generator's own fault
 	CPU       time.Duration
 	Ack       Histogram // from when a message was sent, or due, to its acknowledgement
 	Latency   Histogram // and to its delivery

@@ -297,7 +297,7 @@ func (r *mqttRun) publishDue() (time.Duration, error) {
 		if p == nil {
 			return pollMax, nil // a delivery or an acknowledgement makes room
 		}
-		if r.counting() && now-max(at, p.moved) > time.Millisecond {
+		if (r.counting() || r.storm != nil) && now-max(at, p.moved) > time.Millisecond {
 			r.r.Late++
 		}
 		r.due++

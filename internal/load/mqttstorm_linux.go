@@ -80,6 +80,11 @@ func (r *mqttRun) endure(ctx context.Context) error {
 		if c := &r.conns[i]; c.role == mqttIdleRole {
 			r.hangUp(c)
 		}
+		if i%dialBatch == 0 {
+			if err := r.serveUrgent(); err != nil {
+				return err
+			}
+		}
 	}
 	for r.progress = s.began; s.left > 0; {
 		wait, err := r.publishDue()
