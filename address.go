@@ -31,12 +31,17 @@ func parseAddress(url string) (address, error) {
 	}
 	protocol, suffix, suffixed := strings.Cut(scheme, "+")
 	a := address{url: url, scheme: scheme, protocol: protocol, network: "tcp", host: rest}
-	switch protocol {
-	case "echo", "resp", "http":
+	if protocol == "mqtts" { // the usual name of mqtt+tls
+		a.protocol, a.tls = "mqtt", true
+	}
+	switch a.protocol {
+	case "echo", "resp", "http", "mqtt":
 	default:
-		return wrong("the protocol %q is not known; echo, resp and http are", protocol)
+		return wrong("the protocol %q is not known; echo, resp, http, mqtt and mqtts are", protocol)
 	}
 	switch {
+	case suffixed && protocol != a.protocol:
+		return wrong("nothing comes after %s", protocol)
 	case suffixed && suffix == "unix":
 		a.network = "unix"
 		if rest == "" {

@@ -14,6 +14,7 @@ import (
 	"github.com/spate-io/spate/device"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/httpapi"
+	"github.com/spate-io/spate/protocol/mqtt"
 	"github.com/spate-io/spate/protocol/resp"
 	"github.com/spate-io/spate/stream"
 	"github.com/spate-io/spate/task"
@@ -30,6 +31,8 @@ type App struct {
 	handlers handlers
 	devices  *device.Service // nil without a store
 	resp     *resp.Protocol
+	mqtt     *mqtt.Broker
+	stopMQTT context.CancelFunc
 	door     *httpapi.Door
 	tasks    task.Registry
 	draining atomic.Bool
@@ -96,6 +99,12 @@ func (a *App) build() error {
 	if err != nil {
 		return err
 	}
+	a.mqtt, err = mqtt.New(context.Background(), mqtt.Options{
+		Config: o.MQTT, Bus: a.bus, Auth: a.auth, Event: o.Bus.Event, Devices: a.clients(), Logger: o.Logger, Clock: o.Clock,
+	})
+	if err != nil {
+		return err
+	}
 	a.door, err = httpapi.New(httpapi.Options{
 		Auth: a.auth, Engine: a.engine, Tasks: &a.tasks, Metrics: o.Metrics, Ready: a.ready, Limits: o.HTTP,
 		Hosts: o.Hosts, PProf: o.PProf, Logger: o.Logger, Tracer: o.Tracer,
@@ -141,6 +150,17 @@ func (a *App) openDevices() (err error) {
 	return err
 }
 
+// clients is what MQTT tells about who connects: an interface that is nil without a store.
+func (a *App) clients() mqtt.Devices {
+	if a.devices != nil {
+		return a.devices
+	}
+	return nil
+}
+
+// MQTT returns the MQTT broker, for its counters. It is nil if the options were wrong.
+func (a *App) MQTT() *mqtt.Broker { return a.mqtt }
+
 // Devices returns what is known of devices. It is nil without a store.
 func (a *App) Devices() *device.Service { return a.devices }
 
@@ -180,6 +200,9 @@ func (a *App) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(base)
 	defer stop()
 	doors.Go(working, "release memory", newReleaser().run)
+	var brokering context.Context
+	brokering, a.stopMQTT = context.WithCancel(base) // it writes how far sessions have got when the last connection has ended
+	doors.Go(brokering, "mqtt", a.mqtt.Run)
 	broken := make(chan error, len(sockets)+1) // http listeners that fail, and handlers
 	a.handlers.start(base, a.durable, a.devices, broken)
 	for _, s := range sockets {
@@ -236,7 +259,9 @@ func (a *App) drain(doors *task.Scope) error {
 	start := time.Now()
 	a.opts.Logger.Info("draining", "connections", a.Connections(), "timeout", max(0, a.opts.DrainTimeout))
 	a.door.Drain()
-	err := errors.Join(a.engine.Shutdown(ctx), a.handlers.stop(ctx), a.door.Shutdown(ctx), doors.Wait(), a.auth.Close())
+	err := a.engine.Shutdown(ctx)
+	a.stopMQTT()
+	err = errors.Join(err, a.handlers.stop(ctx), a.door.Shutdown(ctx), doors.Wait(), a.auth.Close())
 	late, cut := context.WithTimeout(context.Background(), max(a.opts.DrainTimeout-time.Since(start), cutOff))
 	defer cut()
 	err = errors.Join(err, a.bus.WaitFor(late), a.durable.close())

@@ -337,7 +337,7 @@ func TestMetrics(t *testing.T) {
 		"spate_resp_request_seconds_count 1",
 		"spate_bus_published_total 0",
 		`spate_auth_logins_total{result="refused"} 0`,
-		"spate_tasks 3",
+		"spate_tasks 4",
 		"spate_draining 0",
 		"go_goroutines ",
 		"go_build_info{",

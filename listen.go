@@ -13,11 +13,12 @@ import (
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/echo"
+	"github.com/spate-io/spate/protocol/mqtt"
 )
 
 // A Listener says where to listen and what to speak there. Only URL is needed.
 type Listener struct {
-	// URL is PROTOCOL://ADDRESS: echo, resp or http, optionally with +tls or
+	// URL is PROTOCOL://ADDRESS: echo, resp, mqtt or http, optionally with +tls (mqtts for MQTT) or
 	// +unix, and HOST:PORT or the path of a Unix socket. Port 0 chooses a free one.
 	URL string
 	// Certificates are for +tls. Default: Options.Certificates.
@@ -25,6 +26,8 @@ type Listener struct {
 	// Insecure lets an echo listener be reached from other machines, although
 	// echo asks nobody who they are. Default: no. Danger: anybody may use it.
 	Insecure bool
+	// Strict has an mqtt listener refuse what the specification forbids and many clients do nevertheless. Default: no.
+	Strict bool
 	// Driver is engine.Epoll or engine.Net. Default: Options.Driver.
 	Driver string
 }
@@ -76,6 +79,8 @@ func (a *App) open(l Listener) (*socket, error) {
 		s.protocol = echo.Protocol{}
 	case "resp":
 		s.protocol = a.resp
+	case "mqtt":
+		s.protocol = a.mqtt.Protocol(mqtt.ListenerOptions{Strict: l.Strict})
 	}
 	if at.tls {
 		certs := l.Certificates

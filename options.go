@@ -10,6 +10,7 @@ import (
 	"github.com/spate-io/spate/device"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/httpapi"
+	"github.com/spate-io/spate/protocol/mqtt"
 	"github.com/spate-io/spate/protocol/resp"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
@@ -27,6 +28,8 @@ type Options struct {
 	HTTP httpapi.Limits
 	// RESP bounds what clients of the resp listeners can. Each has a default.
 	RESP resp.Limits
+	// MQTT says how MQTT behaves, and bounds what clients of the mqtt listeners can. Each has a default.
+	MQTT mqtt.Config
 	// Bus bounds what clients can make the bus do. Each has a default.
 	Bus bus.Limits
 	// Commands are request types of your own, which resp listeners serve beside

@@ -71,11 +71,7 @@ func (b *Bus) PublishLive(e *event.Event) (receivers int, err error) {
 	if Reserved(e.Subject) {
 		return 0, reserved(e.Subject)
 	}
-	if err := b.Prepare(e); err != nil {
-		return 0, err
-	}
-	f := fanOut{bus: b, event: e}
-	return f.run(e.Subject), nil
+	return b.PublishFrom(nil, e)
 }
 
 // offer is [Bus.PublishLive] that tells to how many responders the event was offered, and how many of them accepted it.
@@ -94,6 +90,20 @@ func (b *Bus) offer(e *event.Event) (responders, accepted int, err error) {
 // PublishBytes is [Bus.PublishLive] for a subject and a payload in buffers, which it borrows until it returns. With nobody
 // subscribed it does not allocate.
 func (b *Bus) PublishBytes(subject, data []byte) (receivers int, err error) {
+	return b.PublishBytesFrom(nil, subject, data)
+}
+
+// PublishFrom is [Bus.PublishLive] with something that subscribers of the same protocol can ask the message for, see [Message.Origin].
+func (b *Bus) PublishFrom(origin any, e *event.Event) (receivers int, err error) {
+	if err := b.Prepare(e); err != nil {
+		return 0, err
+	}
+	f := fanOut{bus: b, event: e, origin: origin}
+	return f.run(e.Subject), nil
+}
+
+// PublishBytesFrom is [Bus.PublishBytes] with an origin, see [Bus.PublishFrom].
+func (b *Bus) PublishBytesFrom(origin any, subject, data []byte) (receivers int, err error) {
 	if err := event.ValidateSubjectBytes(subject, b.limits.Event); err != nil {
 		return 0, err
 	}
@@ -103,7 +113,7 @@ func (b *Bus) PublishBytes(subject, data []byte) (receivers int, err error) {
 	if most := b.limits.Event.Data(); len(data) > most {
 		return 0, fmt.Errorf("event on subject %.64q has %d bytes of data, at most %d are allowed: %w", subject, len(data), most, event.ErrTooLong)
 	}
-	f := fanOut{bus: b, data: data}
+	f := fanOut{bus: b, data: data, origin: origin}
 	return f.run(view(subject)), nil
 }
 
@@ -115,6 +125,7 @@ type fanOut struct {
 	bus     *Bus
 	event   *event.Event   // nil when the parts are borrowed
 	stored  []store.Append // where it is
+	origin  any
 	subject string
 	data    []byte
 	message *Message // made for the first subscription that matches
@@ -170,7 +181,7 @@ func (f *fanOut) visit(s *Subscription) bool {
 
 func (f *fanOut) newMessage() *Message {
 	m := f.bus.messages.Get().(*Message)
-	m.event, m.stored = f.event, f.stored
+	m.event, m.stored, m.origin = f.event, f.stored, f.origin
 	if f.event == nil {
 		m.borrowed.Subject, m.borrowed.Data = f.subject, f.data
 		m.event = &m.borrowed

@@ -170,6 +170,9 @@ func storing(events []*event.Event, err error) error {
 	return fmt.Errorf("storing an event on subject %.80q: %w", events[0].Subject, err)
 }
 
+// Fence calls fn once every event that was stored before has been delivered, in the goroutine that delivers. It must not block.
+func (b *Bus) Fence(fn func()) { b.stored.push(stored{release: fn}) }
+
 // DeliverStored delivers events that were committed by somebody else, as a step of a consumer does, to the subscriptions, soon
 // and in order, and calls release afterwards. The appends say where they are, in the order of the events, and belong to the bus until then. Their room was taken by [Bus.Reserve] before they were committed. It may be called from the store's goroutine.
 func (b *Bus) DeliverStored(events []*event.Event, appends []store.Append, release func()) {

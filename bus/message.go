@@ -13,6 +13,7 @@ type Message struct {
 	event   *event.Event // what was published, or borrowed
 	kept    *event.Event
 	stored  []store.Append // where streams hold it
+	origin  any
 	matched *Subscription
 	frames  []frame
 
@@ -54,6 +55,9 @@ func (m *Message) Keep() *event.Event {
 
 // Stored returns where streams hold the event, or nothing if none captures it. It is good only during Deliver.
 func (m *Message) Stored() []store.Append { return m.stored }
+
+// Origin returns what the publisher gave to [Bus.PublishFrom] or [Bus.PublishBytesFrom], or nil. It is good only during Deliver.
+func (m *Message) Origin() any { return m.origin }
 
 // Format is one way of encoding messages, declared once by the protocol that speaks it. Its address is its identity.
 type Format struct {

@@ -129,6 +129,16 @@ func (c *Conn) WriteThrough(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Congested tells whether more than half of Limits.Buffered waits to be sent: the peer reads more slowly than it is written to.
+func (c *Conn) Congested() bool {
+	if !c.hints.has(hintWaiting) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waitingLocked() > c.eng.limits.Buffered/2
+}
+
 // Flush sends what waits as far as the socket takes it; the rest follows as
 // the peer reads.
 func (c *Conn) Flush() {

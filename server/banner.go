@@ -70,6 +70,12 @@ func (n *Node) hints() []string {
 			if n.config.Data != "" {
 				lines[0] = curl + base + "/v1/streams   # what is kept"
 			}
+		case "mqtt", "mqtts":
+			args := n.mosquittoArguments(protocol == "mqtts" || suffix == "tls", o.addr)
+			lines = []string{
+				"mosquitto_sub" + args + " -t 'sensors/#' -v",
+				"mosquitto_pub" + args + " -t sensors/hall/temperature -m 21.5 -q 1",
+			}
 		case "echo":
 			lines = []string{"echo hello | " + echoClient(suffix, o.addr)}
 		}
@@ -78,6 +84,24 @@ func (n *Node) hints() []string {
 	// One line for each of the first listeners, and then more about them.
 	lines := append(first, rest...)
 	return lines[:min(3, len(lines))]
+}
+
+// mosquittoArguments are what mosquitto_pub and mosquitto_sub need to reach a listener.
+func (n *Node) mosquittoArguments(tls bool, addr net.Addr) string {
+	args := " --unix " + addr.String()
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		args = fmt.Sprintf(" -p %d", tcp.Port)
+		if host, _, _ := net.SplitHostPort(reachable(addr)); host != "127.0.0.1" {
+			args = " -h " + host + args
+		}
+	}
+	if tls {
+		args += " --cafile " + n.config.TLS.Cert + " --insecure"
+	}
+	if users := n.config.Auth.Users; len(users) > 0 {
+		args += " -u " + users[0].Name + " -P …"
+	}
+	return args
 }
 
 // redisArguments are what redis-cli needs to reach a listener.

@@ -53,6 +53,12 @@ func (s *Settings) check() (errs []error) {
 		fail("resp.create_streams", "%q is not one of yes, no and auto", c)
 	}
 	s.checkStreams(fail)
+	if _, known := mqttAcks()[s.MQTT.Ack]; !known {
+		fail("mqtt.ack", "%q is not one of stored and received", s.MQTT.Ack)
+	}
+	if _, known := mqttOverflows()[s.MQTT.Overflow]; !known {
+		fail("mqtt.overflow", "%q is not one of drop-oldest, drop-newest and end-session", s.MQTT.Overflow)
+	}
 	if _, known := overflows()[s.RESP.Overflow]; !known {
 		fail("resp.overflow", "%q is not one of disconnect, drop-newest, drop-oldest and block", s.RESP.Overflow)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/protocol/httpapi"
+	"github.com/spate-io/spate/protocol/mqtt"
 	"github.com/spate-io/spate/protocol/resp"
 	"github.com/spate-io/spate/stream"
 )
@@ -22,7 +23,7 @@ import (
 // default and its danger. The names of the keys are those of the fields, in
 // snake case, unless a tag says otherwise.
 type Config struct {
-	// Listen is where the node listens. Default: resp on 127.0.0.1:6379 and http on 127.0.0.1:8080.
+	// Listen is where the node listens. Default: resp on 127.0.0.1:6379, mqtt on 127.0.0.1:1883 and http on 127.0.0.1:8080.
 	Listen []Listener
 	// Engine is "epoll" or "net". Default: epoll on Linux, net elsewhere.
 	Engine string
@@ -41,6 +42,8 @@ type Config struct {
 	HTTP HTTP
 	// RESP is the Redis protocol.
 	RESP RESP
+	// MQTT says how MQTT behaves.
+	MQTT MQTT
 	// Limits bound what peers can make the engine hold.
 	Limits engine.Limits
 	// Bus bounds subscriptions and events.
@@ -56,6 +59,8 @@ type Listener struct {
 	URL string
 	// TLS is the listener's own certificate. Default: that of the node.
 	TLS TLS `yaml:"tls,omitempty"`
+	// Strict has an mqtt listener refuse what the specification forbids and many clients do nevertheless. Default: no.
+	Strict bool `yaml:"strict,omitempty"`
 	// Insecure lets echo be reached from other machines. Default: no.
 	Insecure bool `yaml:"insecure,omitempty"`
 	// Engine is "epoll" or "net". Default: that of the node.
@@ -107,6 +112,33 @@ type RESP struct {
 	Limits resp.Limits
 }
 
+// MQTT says how MQTT behaves.
+type MQTT struct {
+	// Ack is when messages of QoS 1 and 2 are acknowledged: stored, or received, which loses some at a crash. Default stored.
+	Ack string
+	// Overflow is what happens to a message that a session has no room for: drop-oldest, drop-newest, or end-session. Default drop-oldest.
+	Overflow string
+	// SharedByKey are the names of shared subscriptions that give all messages of one key to the same member; "*" stands for all. Default: none.
+	SharedByKey []string
+	// Server is where version 5 clients are told to go instead. Default: nowhere.
+	Server string
+	// Limits bound what clients can make the broker hold.
+	Limits mqtt.Limits
+}
+
+// options are those of the broker.
+func (m *MQTT) options() mqtt.Config {
+	return mqtt.Config{Ack: mqttAcks()[m.Ack], Overflow: mqttOverflows()[m.Overflow], ByKey: m.SharedByKey, Server: m.Server, Limits: m.Limits}
+}
+
+func mqttAcks() map[string]mqtt.Ack {
+	return map[string]mqtt.Ack{"stored": mqtt.AckStored, "received": mqtt.AckReceived}
+}
+
+func mqttOverflows() map[string]mqtt.Overflow {
+	return map[string]mqtt.Overflow{"drop-oldest": mqtt.DropOldest, "drop-newest": mqtt.DropNewest, "end-session": mqtt.EndSession}
+}
+
 // DefaultData is where a node keeps its data that is not told otherwise.
 const DefaultData = "spate-data"
 
@@ -117,7 +149,7 @@ const none = -1
 // default written out.
 func Default() Config {
 	return Config{
-		Listen:       []Listener{{URL: "resp://127.0.0.1:6379"}, {URL: "http://127.0.0.1:8080"}},
+		Listen:       []Listener{{URL: "resp://127.0.0.1:6379"}, {URL: "mqtt://127.0.0.1:1883"}, {URL: "http://127.0.0.1:8080"}},
 		Engine:       defaultEngine(),
 		Data:         DefaultData,
 		DrainTimeout: spate.DefaultDrainTimeout,
@@ -137,6 +169,7 @@ func Default() Config {
 		RESP: RESP{Overflow: "disconnect", CreateStreams: "auto", Limits: resp.Limits{
 			Args: resp.DefaultArgs, NameLength: resp.DefaultNameLength, Streams: resp.StreamLimits{}.WithDefaults(),
 		}},
+		MQTT: MQTT{Ack: "stored", Overflow: "drop-oldest", Limits: mqtt.Limits{}.WithDefaults()},
 		Limits: engine.Limits{
 			Connections: engine.DefaultConnections, PerAddress: none, AcceptRate: none, Handshakes: engine.DefaultHandshakes,
 			Message: engine.DefaultMessage, Buffered: engine.DefaultBuffered, BufferedTotal: engine.DefaultBufferedTotal,

@@ -85,7 +85,7 @@ func (n *Node) build() error {
 	}
 	n.app = spate.New(spate.Options{
 		Data: c.Data, Streams: c.Streams, CreateStreams: createStreams(c),
-		Driver: c.Engine, Limits: c.Limits, HTTP: c.HTTP.Limits, RESP: c.RESP.Limits, Overflow: overflows()[c.RESP.Overflow],
+		Driver: c.Engine, Limits: c.Limits, HTTP: c.HTTP.Limits, MQTT: c.MQTT.options(), RESP: c.RESP.Limits, Overflow: overflows()[c.RESP.Overflow],
 		Bus: c.Bus, Auth: c.Auth, Hosts: c.HTTP.Hosts, Origins: c.HTTP.Origins, PProf: c.HTTP.PProf,
 		DrainTimeout: orNone(c.DrainTimeout), Logger: n.log, Tracer: n.opts.Tracer,
 	})
@@ -120,8 +120,8 @@ func orNone[T ~int64](d T) T {
 }
 
 func (n *Node) listen(l Listener) error {
-	about := spate.Listener{URL: l.URL, Insecure: l.Insecure, Driver: l.Engine}
-	if strings.Contains(l.URL, "+tls://") {
+	about := spate.Listener{URL: l.URL, Strict: l.Strict, Insecure: l.Insecure, Driver: l.Engine}
+	if secure(l.URL) {
 		certs, err := n.certificates(l)
 		if err != nil {
 			return fmt.Errorf("cannot listen on %s: %w", l.URL, err)
@@ -134,6 +134,12 @@ func (n *Node) listen(l Listener) error {
 	}
 	n.open = append(n.open, opened{url: withPort(l.URL, addr), addr: addr})
 	return nil
+}
+
+// secure tells whether a listener speaks TLS.
+func secure(url string) bool {
+	scheme, _, _ := strings.Cut(url, "://")
+	return strings.HasSuffix(scheme, "+tls") || scheme == "mqtts" || scheme == "wss"
 }
 
 // withPort is the URL as it was asked for, with the port that the listener got.

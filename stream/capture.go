@@ -51,9 +51,8 @@ func (l *Log) Add(b *store.Batch, e *event.Event) (captured int, d store.Durabil
 			continue
 		}
 		captured++
-		if most := s.config.MaxEventBytes; most > 0 && len(e.Data) > most {
-			return 0, d, fmt.Errorf("event on subject %q has %d bytes of data, stream %q takes at most %d: %w",
-				e.Subject, len(e.Data), s.config.Name, most, event.ErrTooLong)
+		if err := s.tooLarge(e); err != nil {
+			return 0, d, err
 		}
 		b.Appends = append(b.Appends, s.append(e))
 		d = min(d, s.durability)
@@ -63,4 +62,21 @@ func (l *Log) Add(b *store.Batch, e *event.Event) (captured int, d store.Durabil
 
 func (s *Stream) append(e *event.Event) store.Append {
 	return store.Append{Partition: s.Partition(e), Event: e, Dedupe: s.dedupe()}
+}
+
+// Check reports why a stream that captures the subject of an event does not take it, or nil. [Log.Add] fails for the same reason, and with it all that is in the batch.
+func (l *Log) Check(e *event.Event) (err error) {
+	l.capture.Match(e.Subject, func(s *Stream) bool {
+		err = s.tooLarge(e)
+		return err == nil
+	})
+	return err
+}
+
+func (s *Stream) tooLarge(e *event.Event) error {
+	if most := s.config.MaxEventBytes; most > 0 && len(e.Data) > most {
+		return fmt.Errorf("event on subject %q has %d bytes of data, stream %q takes at most %d: %w",
+			e.Subject, len(e.Data), s.config.Name, most, event.ErrTooLong)
+	}
+	return nil
 }

@@ -1,0 +1,334 @@
+package mqtt
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/protocol/mqtt/packet"
+	"github.com/spate-io/spate/store"
+)
+
+// A lasting is what a session has that outlives its connection: a place in the log of all sessions. What lies before it was sent, and what of that is not done is in the window. While the
+// client keeps up, the session follows what is delivered live; as soon as it does not, it falls behind, which costs nothing but the place, and reads from the log later.
+type lasting struct {
+	expiry  uint32 // seconds after the connection has ended; never is for ever
+	user    string // whose session it is
+	epoch   uint64 // how often the client has connected
+	version packet.Version
+	since   time.Time // when the client went away
+
+	next   uint64 // the place after the last message that was sent
+	behind bool   // messages are noted in backlogs, and read from the log
+	away   bool   // the backlogs listen by themselves
+	cut    uint64 // from here on nothing waits for it until it has had what is before; 0 is nowhere
+	doubt  int    // so many of the next messages may have been sent before a crash
+	dirty  bool   // the marks in the store are old
+	// save is held from where marks are made to where they are handed to the store, so that none are followed by older ones.
+	save sync.Mutex
+}
+
+// followLocked takes a message that is in the log: it is sent at once, or the session falls behind.
+func (s *session) followLocked(d *dispatch, qos byte, offset uint64, size int) bool {
+	l := s.lasting
+	switch {
+	case offset < l.next:
+		return true // it was sent, or is done with
+	case l.behind || s.conn == nil || !s.roomLocked() || s.window.index(idOf(offset)) >= 0:
+		s.fallBehindLocked()
+		s.noteLocked(d.subject(), offset, size)
+		return true
+	}
+	l.next = offset + 1
+	id := idOf(offset)
+	left, expired := uint32(0), false
+	if d.message != nil {
+		left, expired = expiry(d.message.Event(), s.broker.now())
+	}
+	if expired {
+		s.broker.count.expired.Add(1)
+		return true
+	}
+	s.transmitLocked(d, inflight{offset: offset, id: id, state: sentAs(qos), logged: true}, outgoing{id: id, qos: qos, expiry: left})
+	return true
+}
+
+// fallBehindLocked has the backlogs note what the session does not send.
+func (s *session) fallBehindLocked() {
+	if s.lasting.behind {
+		return
+	}
+	s.lasting.behind = true
+	for sub := range s.subs.all {
+		if sub.backlog != nil {
+			sub.backlog.join()
+		}
+	}
+}
+
+// noteLocked notes a message in the backlogs of all subscriptions that match it.
+func (s *session) noteLocked(subject string, offset uint64, size int) {
+	for sub := range s.subs.all {
+		if sub.backlog != nil && sub.filter.Match(subject) {
+			sub.backlog.note(offset, size)
+		}
+	}
+}
+
+// keepUpLocked is told that everything was read.
+func (s *session) keepUpLocked() {
+	s.lasting.behind = false
+	for sub := range s.subs.all {
+		if sub.backlog != nil {
+			sub.backlog.leave()
+		}
+	}
+}
+
+// goAwayLocked prepares for a client that has gone: first the session's own subscriptions note what comes, then the backlogs do, and when all that was under way
+// before has been delivered, the subscriptions end. So nothing falls between.
+func (s *session) goAwayLocked() {
+	s.fallBehindLocked()
+	s.listenLocked()
+	client := s.client
+	s.client = nil
+	if client != nil {
+		s.broker.bus.Fence(client.Close)
+	}
+}
+
+func (s *session) listenLocked() {
+	if s.lasting.away {
+		return
+	}
+	s.lasting.away = true
+	for sub := range s.subs.all {
+		if sub.backlog != nil {
+			sub.backlog.listen()
+		}
+	}
+}
+
+// comeBackLocked is the opposite: the session's own subscriptions are there again and note what comes; when all that was under way before has been delivered, the backlogs need not
+// listen any more.
+func (s *session) comeBackLocked() {
+	if !s.lasting.away {
+		return
+	}
+	s.lasting.away = false
+	var heard []*backlog
+	for sub := range s.subs.all {
+		if sub.backlog != nil {
+			heard = append(heard, sub.backlog)
+		}
+	}
+	s.broker.bus.Fence(func() {
+		for _, l := range heard {
+			l.unlisten()
+		}
+	})
+}
+
+// nextPlacesLocked returns where the next messages are that wait for the session.
+func (s *session) nextPlacesLocked(most int) []uint64 {
+	var places []uint64
+	for sub := range s.subs.all {
+		if sub.backlog != nil {
+			places = sub.backlog.from(places, max(s.lasting.next, sub.from), most)
+		}
+	}
+	slices.Sort(places)
+	places = slices.Compact(places)
+	if s.lasting.cut != 0 {
+		n, _ := slices.BinarySearch(places, s.lasting.cut)
+		places = places[:n]
+	}
+	return places[:min(most, len(places))]
+}
+
+// catchUp sends what waits in the log, as far as the client takes it. It is called on the connection's task.
+func (s *session) catchUp(c *conn) {
+	for {
+		if !s.resend(c) {
+			return
+		}
+		s.mu.Lock()
+		if s.conn != c || !s.lasting.behind || !s.roomLocked() {
+			s.mu.Unlock()
+			return
+		}
+		places := s.nextPlacesLocked(min(pageMessages, max(1, s.window.most-s.window.len())))
+		if len(places) == 0 && s.lasting.cut != 0 {
+			s.resumeCutLocked()
+			s.mu.Unlock()
+			continue
+		}
+		if len(places) == 0 {
+			s.keepUpLocked()
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		records, err := s.broker.readLog(places)
+		if err != nil {
+			s.unreadable(c, err)
+			return
+		}
+		if !s.sendPage(c, places, records) {
+			return
+		}
+	}
+}
+
+// sendPage sends messages from the log, and tells whether it is to go on.
+func (s *session) sendPage(c *conn, places []uint64, records map[uint64]*event.Event) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, offset := range places {
+		if s.conn != c || !s.roomLocked() || s.window.index(idOf(offset)) >= 0 {
+			return false
+		}
+		if offset < s.lasting.next {
+			continue
+		}
+		s.lasting.next = offset + 1
+		e := records[offset]
+		if e == nil { // it was removed: the queue is bounded
+			s.broker.drop(s, 1, 1, dropLog)
+			continue
+		}
+		s.sendLoggedLocked(e, offset, s.lasting.doubt > 0)
+		s.lasting.doubt = max(0, s.lasting.doubt-1)
+	}
+	s.broker.marks.note(s)
+	return true
+}
+
+// sendLoggedLocked sends a message from the log, if the session still wants it.
+func (s *session) sendLoggedLocked(e *event.Event, offset uint64, dup bool) bool {
+	d := dispatch{event: e, meta: metaOf(e)}
+	d.own = d.meta.tag != "" && d.meta.tag == s.tag
+	for sub := range s.subs.all {
+		if sub.backlog != nil && sub.from <= offset && sub.filter.Match(e.Subject) && !(d.own && sub.noLocal) {
+			d.add(sub)
+		}
+	}
+	qos := min(d.qos, d.meta.qos)
+	if qos == 0 || !s.mayReceiveLocked(e.Subject) {
+		return false
+	}
+	left, expired := expiry(e, s.broker.now())
+	if expired {
+		s.broker.count.expired.Add(1)
+		return false
+	}
+	id := idOf(offset)
+	return s.transmitLocked(&d, inflight{offset: offset, id: id, state: sentAs(qos), logged: true}, outgoing{id: id, qos: qos, expiry: left, dup: dup})
+}
+
+// resumeLocked prepares for sending again what was on its way when the last connection ended: first of all, and in the order of then [MQTT-4.4.0-1].
+func (s *session) resumeLocked(c *conn) {
+	for i := range s.window.entries {
+		e := &s.window.entries[i]
+		if e.state == stateReleased {
+			_ = c.carrier.Push(packet.AppendAck(nil, c.version, packet.Pubrel, e.id, packet.Success, nil), engine.Disconnect)
+			continue
+		}
+		if !e.unsent {
+			e.unsent = true
+			s.window.unsent++
+		}
+	}
+}
+
+// resend sends what resumeLocked has marked, as far as the client takes it, and tells whether nothing of it is left.
+func (s *session) resend(c *conn) bool {
+	s.mu.Lock()
+	var places []uint64
+	var kept []uint16
+	for i := range s.window.entries {
+		if e := &s.window.entries[i]; e.unsent && len(places) < min(pageMessages, s.window.most) {
+			if e.event != nil {
+				kept = append(kept, e.id)
+				continue
+			}
+			places = append(places, e.offset)
+		}
+	}
+	s.mu.Unlock()
+	if len(places) == 0 && len(kept) == 0 {
+		return true
+	}
+	records, err := s.broker.readLog(places)
+	if err != nil {
+		s.unreadable(c, err)
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, offset := range places {
+		if s.conn != c || !s.roomLocked() {
+			return false
+		}
+		e := s.window.find(idOf(offset))
+		if e == nil || !e.unsent {
+			continue
+		}
+		s.window.remove(e.id)
+		if ev := records[offset]; ev == nil || !s.sendLoggedLocked(ev, offset, true) {
+			s.broker.marks.note(s) // it has expired, or is not wanted any more
+		}
+	}
+	for _, id := range kept {
+		if s.conn != c || !s.roomLocked() {
+			return false
+		}
+		e := s.window.find(id)
+		if e == nil || !e.unsent {
+			continue
+		}
+		again := *e
+		s.window.remove(id)
+		again.unsent = false
+		d := dispatch{event: again.event, meta: metaOf(again.event), retained: true}
+		s.transmitLocked(&d, again, outgoing{id: id, qos: byte(again.state), dup: true})
+	}
+	return s.window.unsent == 0
+}
+
+// unreadable ends a connection for which the log cannot be read.
+func (s *session) unreadable(c *conn, err error) {
+	s.broker.log.Error("reading what waits for a session; it is tried again when the client connects again", "client", s.id, "error", err)
+	c.carrier.Close(engine.ReasonInternal, err)
+}
+
+// readLog reads messages of the log. Those that are not there any more are left out.
+func (b *Broker) readLog(places []uint64) (map[uint64]*event.Event, error) {
+	found := make(map[uint64]*event.Event, len(places))
+	for len(places) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+		span := places[len(places)-1] - places[0] + 1
+		records, err := b.store.Read(ctx, store.Position{Partition: theLog, Offset: places[0]}, store.ReadOptions{
+			Records: int(min(span, 4*pageMessages)), OnCorrupt: func(err *store.CorruptError) {
+				b.log.Error("a message that waits for sessions cannot be read", "error", err)
+			},
+		})
+		cancel()
+		if err != nil {
+			return nil, err
+		}
+		read := places[0]
+		for i := range records {
+			if _, wanted := slices.BinarySearch(places, records[i].Offset); wanted {
+				found[records[i].Offset] = records[i].Event
+			}
+			read = records[i].Offset
+		}
+		rest, _ := slices.BinarySearch(places, read+1)
+		places = places[max(1, rest):]
+	}
+	return found, nil
+}

@@ -1,0 +1,244 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+
+	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/protocol/mqtt/packet"
+	"github.com/spate-io/spate/store"
+)
+
+// retained are the retained messages (§3.3.1.3): the state of the store, by topic. Nothing of them is in memory.
+type retained struct {
+	broker *Broker
+	count  atomic.Int64
+}
+
+func retainedKey(topic string) string { return retainedPrefix + topic }
+
+// retain has the turn keep a message as the last one of its topic, or forget that, if it is empty.
+func (t *turn) retain(e *event.Event) packet.Code {
+	b := t.c.broker
+	key := retainedKey(e.Subject)
+	if len(key) > b.store.Limits().Key {
+		return packet.TopicNameInvalid
+	}
+	had := b.retained.has(key)
+	if len(e.Data) == 0 {
+		if had {
+			b.retained.count.Add(-1)
+		}
+		t.remove(key)
+		return packet.Success
+	}
+	if !had {
+		if b.retained.count.Add(1) > int64(b.limits.Retained) {
+			b.retained.count.Add(-1)
+			return packet.QuotaExceeded
+		}
+	}
+	t.put(key, encodeRetained(e))
+	return packet.Success
+}
+
+// change is retain for a will.
+func (r *retained) change(batch *store.Batch, e *event.Event) {
+	key := retainedKey(e.Subject)
+	if len(key) > r.broker.store.Limits().Key {
+		return
+	}
+	if len(e.Data) == 0 {
+		batch.Deletes = append(batch.Deletes, key)
+		return
+	}
+	batch.Puts = append(batch.Puts, store.Put{Key: key, Data: encodeRetained(e)})
+}
+
+func (r *retained) has(key string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	v, err := r.broker.store.Get(ctx, key)
+	return err == nil && v.Revision != 0
+}
+
+// recount counts what there is, which nobody waits for.
+func (r *retained) recount(ctx context.Context) error {
+	n := int64(0)
+	err := r.broker.each(ctx, retainedPrefix, func(context.Context, string, []byte) error {
+		n++
+		return ctx.Err()
+	})
+	if err == nil {
+		r.count.Store(n)
+	}
+	return err
+}
+
+// A replay is retained messages that are still to be sent to a client. They are read in pages, as the client takes them.
+type replay struct {
+	todo []replayOf
+	seen map[string]struct{} // topics on which something newer was delivered meanwhile
+}
+
+// A replayOf is the retained messages of one subscription.
+type replayOf struct {
+	sub   *subscription
+	after string // the last key that was looked at
+}
+
+// replayMore has the retained messages of subscriptions sent.
+func (s *session) replayMore(more []replayOf) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.replay == nil {
+		s.replay = &replay{seen: map[string]struct{}{}}
+	}
+	s.replay.todo = append(s.replay.todo, more...)
+}
+
+// without forgets a subscription that has ended.
+func (r *replay) without(sub *subscription) {
+	if r == nil {
+		return
+	}
+	for i := range r.todo {
+		if r.todo[i].sub == sub {
+			r.todo = append(r.todo[:i:i], r.todo[i+1:]...)
+			return
+		}
+	}
+}
+
+// met notes that a newer message of a topic was delivered, so that an older one does not follow. The caller has the lock of the session.
+func (r *replay) met(topic string) {
+	if r != nil && len(r.seen) < maxReplaySeen {
+		r.seen[copied(topic)] = struct{}{}
+	}
+}
+
+// replayOn sends retained messages as far as the client takes them. It is called on the connection's task.
+func (s *session) replayOn(c *conn) {
+	for {
+		s.mu.Lock()
+		if s.conn != c || s.replay == nil || !s.roomLocked() {
+			s.mu.Unlock()
+			return
+		}
+		if len(s.replay.todo) == 0 {
+			s.replay = nil
+			s.mu.Unlock()
+			return
+		}
+		todo := s.replay.todo[0]
+		s.mu.Unlock()
+		events, after, err := s.broker.retained.page(todo)
+		if err != nil {
+			s.broker.log.Error("reading retained messages", "filter", todo.sub.text, "error", err)
+			c.carrier.Close(engine.ReasonInternal, err)
+			return
+		}
+		if !s.sendRetained(c, todo.sub, events, after) {
+			return
+		}
+	}
+}
+
+// sendRetained sends a page and notes how far it has got.
+func (s *session) sendRetained(c *conn, sub *subscription, events []*event.Event, after string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != c || s.replay == nil || len(s.replay.todo) == 0 || s.replay.todo[0].sub != sub {
+		return s.conn == c
+	}
+	todo := &s.replay.todo[0]
+	for _, e := range events {
+		if !s.roomLocked() {
+			return false
+		}
+		todo.after = retainedKey(e.Subject)
+		if _, newer := s.replay.seen[e.Subject]; !newer && s.mayReceiveLocked(e.Subject) {
+			s.sendOneRetainedLocked(sub, e)
+		}
+	}
+	todo.after = after
+	if after == "" {
+		s.replay.todo = s.replay.todo[1:]
+	}
+	return true
+}
+
+func (s *session) sendOneRetainedLocked(sub *subscription, e *event.Event) {
+	d := dispatch{event: e, meta: metaOf(e), retained: true}
+	d.add(sub)
+	left, expired := expiry(e, s.broker.now())
+	if expired {
+		s.broker.count.expired.Add(1)
+		return
+	}
+	qos := min(d.qos, d.meta.qos)
+	if qos == 0 {
+		s.pushed(0, s.conn.push(&d, outgoing{expiry: left}, engine.Disconnect))
+		return
+	}
+	id := s.window.nextID()
+	s.transmitLocked(&d, inflight{id: id, state: sentAs(qos), event: e}, outgoing{id: id, qos: qos, expiry: left})
+}
+
+// page reads the next retained messages of a subscription. After is empty when there are no more.
+func (r *retained) page(todo replayOf) (events []*event.Event, after string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	filter := todo.sub.filter
+	if filter.IsLiteral() {
+		v, err := r.broker.store.Get(ctx, retainedKey(filter.String()))
+		if err != nil || v.Revision == 0 {
+			return nil, "", err
+		}
+		e, err := decodeRetained(filter.String(), v.Data)
+		return []*event.Event{e}, "", err
+	}
+	prefix := retainedPrefix + literalPrefix(filter.String())
+	for after = todo.after; ; {
+		entries, err := r.broker.store.Scan(ctx, prefix, after, pageMessages)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, entry := range entries {
+			after = entry.Key
+			topic := entry.Key[len(retainedPrefix):]
+			if !filter.Match(topic) {
+				continue
+			}
+			e, err := decodeRetained(topic, entry.Data)
+			if err != nil {
+				r.broker.log.Error("a retained message cannot be read, and is left out", "topic", topic, "error", err)
+				continue
+			}
+			events = append(events, e)
+		}
+		switch {
+		case len(entries) < pageMessages:
+			return events, "", nil
+		case len(events) > 0:
+			return events, after, nil
+		}
+	}
+}
+
+// literalPrefix is the beginning of all topics that a filter selects: what comes before its first wildcard. "a/#" selects "a" too.
+func literalPrefix(filter string) string {
+	i := strings.IndexAny(filter, "+#")
+	if i < 0 {
+		return filter
+	}
+	if filter[i] == '#' && i > 0 {
+		i--
+	}
+	return filter[:i]
+}
+
+var errRetained = errors.New("the retained message is not readable")

@@ -1,0 +1,386 @@
+package mqtt
+
+import (
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/protocol/mqtt/packet"
+	"github.com/spate-io/spate/store"
+)
+
+var stripeSeed = maphash.MakeSeed()
+
+// stripe is the lock under which the sessions of a client identifier come and go, one after the other: it may be held while something is committed.
+func (b *Broker) stripe(id string) *sync.Mutex {
+	return &b.stripes[maphash.String(stripeSeed, id)%stripes]
+}
+
+func (b *Broker) lookup(id string) *session {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.sessions[id]
+}
+
+// claim finds the session of a client, or makes one, takes it over from whoever has it, and stores what has to outlive a crash. The caller holds the stripe.
+func (b *Broker) claim(c *conn, p *packet.ConnectPacket) (s *session, present bool, err error) {
+	old := b.lookup(p.ClientID)
+	if old != nil {
+		if err := b.mayClaim(c, old); err != nil {
+			return nil, false, err
+		}
+		resumes := !p.CleanStart && old.lasting != nil
+		b.takeOver(old, resumes)
+		if resumes {
+			s, present = old, true
+		} else {
+			b.endSession(old)
+		}
+	}
+	expiry := b.grantExpiry(p)
+	if s == nil {
+		s = b.newSession(p.ClientID)
+		if expiry > 0 && !b.enlist(s, c.id.User()) {
+			expiry = 0
+		}
+	}
+	if err := s.prepare(c, p, expiry); err != nil {
+		return nil, false, err
+	}
+	if err := b.saveSession(s); err != nil {
+		return nil, false, &leave{code: failure(err), text: "the session cannot be stored", reason: engine.ReasonInternal, cause: err}
+	}
+	b.mu.Lock()
+	b.sessions[s.id] = s
+	b.mu.Unlock()
+	return s, present, nil
+}
+
+// mayClaim keeps a client from another user's session.
+func (b *Broker) mayClaim(c *conn, old *session) error {
+	old.mu.Lock()
+	owner := old.owner
+	old.mu.Unlock()
+	if b.auth == nil || !b.auth.Enabled() || owner == c.id.User() {
+		return nil
+	}
+	return refused(packet.ClientIdentifierNotValid, fmt.Errorf("the client identifier is in use by another user: %w", auth.ErrForbidden))
+}
+
+// grantExpiry is how long the session outlives its connection, in seconds.
+func (b *Broker) grantExpiry(p *packet.ConnectPacket) uint32 {
+	asked := expiryAsked(p.Properties)
+	if p.Version < packet.V5 {
+		if asked = never; p.CleanStart {
+			asked = 0
+		}
+	}
+	if b.store == nil {
+		return 0
+	}
+	return b.mostExpiry(asked)
+}
+
+// mostExpiry is as much of a Session Expiry Interval as is granted.
+func (b *Broker) mostExpiry(asked uint32) uint32 {
+	if b.limits.Expiry == 0 {
+		return asked
+	}
+	return min(asked, uint32(min(b.limits.Expiry/time.Second, never)))
+}
+
+// enlist makes a session lasting, unless there are too many.
+func (b *Broker) enlist(s *session, user string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lasting >= b.limits.Sessions {
+		return false
+	}
+	b.lasting++
+	s.lasting = &lasting{user: user}
+	return true
+}
+
+// takeOver takes a session from its connection, if it has one [MQTT-3.1.4-3].
+func (b *Broker) takeOver(s *session, resumes bool) {
+	prev, w := b.takeOverFor(s, packet.SessionTakenOver, engine.ReasonTakenOver)
+	if prev && w != nil && !(resumes && w.delay > 0) {
+		b.publishWill(s.id, w)
+	}
+	if waiting := b.agenda.takeWill(s.id); waiting != nil && !resumes {
+		b.publishWill(s.id, waiting) // its session ends now
+	}
+}
+
+// takeOverFor takes a session from its connection, which is told why, and returns its will.
+func (b *Broker) takeOverFor(s *session, code packet.Code, reason engine.Reason) (taken bool, w *will) {
+	s.mu.Lock()
+	prev := s.conn
+	if prev != nil {
+		s.conn = nil
+		w, s.will = s.will, nil
+		if s.lasting != nil {
+			s.goAwayLocked()
+		}
+		s.giveBackLocked()
+	}
+	s.mu.Unlock()
+	if prev == nil {
+		return false, nil
+	}
+	b.count.takeovers.Add(1)
+	prev.carrier.Close(reason, &leave{code: code, text: reason.String(), reason: reason})
+	b.departed(prev, s, reason.String())
+	return true, w
+}
+
+// detach is told that a connection has ended.
+func (b *Broker) detach(c *conn, why error) {
+	s := c.session
+	k := b.stripe(s.id)
+	k.Lock()
+	defer k.Unlock()
+	s.mu.Lock()
+	if s.conn != c {
+		s.mu.Unlock()
+		return
+	}
+	s.conn, s.queue, s.replay = nil, nil, nil
+	s.giveBackLocked()
+	w := s.will
+	s.will = nil
+	lasts := s.lasting != nil && s.lasting.expiry > 0
+	if lasts {
+		s.lasting.since = b.now()
+		s.goAwayLocked()
+	}
+	s.mu.Unlock()
+	b.departed(c, s, engine.ReasonOf(why, engine.ReasonPeer).String())
+	b.parted(c, s, w, why, lasts)
+	s.serveShares() // what it has given back is for others
+}
+
+// parted decides what becomes of session and will.
+func (b *Broker) parted(c *conn, s *session, w *will, why error, lasts bool) {
+	shutdown := engine.ReasonOf(why, engine.ReasonNone) == engine.ReasonShutdown
+	switch {
+	case w == nil:
+	case c.more != nil && c.more.clean:
+		b.forgetWill(s.id, w)
+	case shutdown && b.store != nil:
+		// It is in the store: if the client does not come back after the next start, it is published then.
+	case lasts && w.delay > 0:
+		b.agenda.will(s.id, w, min(w.delay, seconds(s.expiry())))
+	case w.delay > 0 && !lasts:
+		b.publishWill(s.id, w) // the session ends now [MQTT-3.1.3-9]
+	default:
+		b.publishWill(s.id, w)
+	}
+	if !lasts {
+		b.endSession(s)
+		return
+	}
+	b.saveLater(s)
+	if e := s.expiry(); e != never {
+		b.agenda.expire(s, seconds(e))
+	}
+}
+
+func seconds(n uint32) time.Duration { return time.Duration(n) * time.Second }
+
+// departed tells that a connection is gone.
+func (b *Broker) departed(c *conn, s *session, reason string) {
+	b.count.connected.Add(-1)
+	if d := b.opts.Devices; d != nil {
+		d.Disconnected(c.device(s), reason)
+	}
+}
+
+// abandon undoes claim for a client that is refused after all.
+func (b *Broker) abandon(s *session) {
+	s.mu.Lock()
+	lasts := s.lasting != nil && s.lasting.epoch > 1
+	s.mu.Unlock()
+	if !lasts {
+		b.endSession(s)
+	}
+}
+
+// endSession ends a session and forgets all of it. The caller holds the stripe.
+func (b *Broker) endSession(s *session) {
+	s.mu.Lock()
+	if s.over {
+		s.mu.Unlock()
+		return
+	}
+	s.over = true
+	client, subs, stored := s.client, s.subs.list, s.lasting != nil
+	s.client = nil
+	if stored {
+		s.releaseLocked(subs)
+	}
+	s.subs, s.window, s.queue, s.replay = subscriptions{}, window{}, nil, nil
+	s.mu.Unlock()
+	if client != nil {
+		client.Close()
+	}
+	for _, sub := range subs {
+		if sub.share != nil {
+			sub.share.leave(s)
+		}
+	}
+	b.mu.Lock()
+	if b.sessions[s.id] == s {
+		delete(b.sessions, s.id)
+	}
+	if stored {
+		b.lasting--
+	}
+	b.mu.Unlock()
+	if !stored {
+		return
+	}
+	b.agenda.cancel(s)
+	b.store.Submit(&store.Batch{Deletes: []string{sessionKey(s.id), marksKey(s.id), inboundKey(s.id)}}, func(err error) {
+		if err != nil {
+			b.log.Error("a session that has ended is still in the store", "client", s.id, "error", err)
+		}
+	})
+}
+
+// releaseLocked lets go of the backlogs.
+func (s *session) releaseLocked(subs []*subscription) {
+	for _, sub := range subs {
+		s.releaseBacklogLocked(sub)
+	}
+}
+
+func (s *session) releaseBacklogLocked(sub *subscription) {
+	if sub.backlog == nil {
+		return
+	}
+	if s.lasting.behind {
+		sub.backlog.leave()
+	}
+	if s.lasting.away {
+		sub.backlog.unlisten()
+	}
+	s.broker.releaseBacklog(sub.backlog)
+	sub.backlog = nil
+}
+
+// prepare notes what a CONNECT says of the session, before the client is told that it is connected.
+func (s *session) prepare(c *conn, p *packet.ConnectPacket, expiry uint32) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owner = c.id.User()
+	w, err := s.broker.newWill(c, p)
+	if err != nil {
+		return err
+	}
+	s.will = w
+	if l := s.lasting; l != nil {
+		l.expiry, l.version, l.since = expiry, p.Version, time.Time{}
+		l.epoch++
+		if l.epoch == 1 {
+			l.next = s.broker.logEnd()
+		}
+		s.broker.agenda.cancel(s)
+	}
+	s.broker.agenda.cancelWill(s.id)
+	return nil
+}
+
+// attach gives the session its connection. What connack sends comes before all else.
+func (s *session) attach(c *conn, p *packet.ConnectPacket, connack func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := connack(); err != nil {
+		return err
+	}
+	c.session, s.conn = s, c
+	c.described.Store(s)
+	s.window.most = s.broker.limits.Inflight
+	if p.Properties.Has(packet.ReceiveMaximum) {
+		s.window.most = min(s.window.most, int(p.Properties.ReceiveMaximum))
+	}
+	s.broker.count.connected.Add(1)
+	s.judge()
+	if err := s.subscribeAllLocked(); err != nil {
+		return err
+	}
+	if s.lasting != nil {
+		s.resumeLocked(c)
+		s.comeBackLocked()
+	}
+	return nil
+}
+
+// giveBackLocked returns to shared subscriptions what the client has not acknowledged.
+func (s *session) giveBackLocked() {
+	kept := s.window.entries[:0]
+	for _, e := range s.window.entries {
+		if e.share != nil {
+			e.share.giveBack(e.offset)
+			continue
+		}
+		kept = append(kept, e)
+	}
+	clear(s.window.entries[len(kept):])
+	s.window.entries = kept
+}
+
+// subscribeAllLocked enters the subscriptions of a session that goes on.
+func (s *session) subscribeAllLocked() error {
+	s.client = s.broker.bus.NewClient(s)
+	for sub := range s.subs.all {
+		if sub.share != nil {
+			if err := sub.share.join(s, sub); err != nil {
+				return tooManySubscriptions(err)
+			}
+			continue
+		}
+		if _, err := s.client.Subscribe(sub.text); err != nil {
+			return tooManySubscriptions(err)
+		}
+	}
+	return nil
+}
+
+func tooManySubscriptions(err error) error {
+	return &leave{code: packet.QuotaExceeded, text: "there are too many subscriptions in all", reason: engine.ReasonInternal, cause: err}
+}
+
+// judge notes under which rules all subscriptions are allowed, so that messages need not be asked about one by one.
+func (s *session) judge() {
+	a, c := s.broker.auth, s.conn
+	if a == nil {
+		return
+	}
+	s.judged = c.judged
+	for sub := range s.subs.all {
+		if !a.CanSubscribe(c.id, sub.text) {
+			s.judged = 0 // no generation has this number
+		}
+	}
+}
+
+func (s *session) expiry() uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lasting == nil {
+		return 0
+	}
+	return s.lasting.expiry
+}
+
+func (s *session) setExpiry(n uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lasting != nil {
+		s.lasting.expiry = s.broker.mostExpiry(n)
+	}
+}

@@ -1,0 +1,221 @@
+package mqtt
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/protocol/mqtt/packet"
+)
+
+// subscribe takes a SUBSCRIBE. What the client has published before is published before.
+func (t *turn) subscribe(f packet.Frame) error {
+	c := t.c
+	p, err := f.Subscribe(c.version)
+	if err != nil {
+		return err
+	}
+	t.submit()
+	id := uint32(0)
+	if p.Properties.Has(packet.SubscriptionIDs) && len(p.Properties.SubscriptionIDs) > 0 {
+		id = p.Properties.SubscriptionIDs[0]
+	}
+	codes := make([]packet.Code, len(p.Filters))
+	var replays []replayOf
+	changed := false
+	for i := range p.Filters {
+		sub, existed, code := c.subscribeTo(&p.Filters[i], id)
+		codes[i] = code
+		if sub == nil {
+			continue
+		}
+		changed = true
+		if h := p.Filters[i].RetainHandling; sub.share == nil && (h == 0 || h == 1 && !existed) {
+			replays = append(replays, replayOf{sub: sub})
+		}
+	}
+	if err := c.keepSession(changed); err != nil {
+		return err
+	}
+	t.out = packet.AppendSuback(t.out, c.version, p.ID, c.subackCodes(codes), nil)
+	if len(replays) > 0 {
+		if err := t.flush(); err != nil { // the SUBACK comes first
+			return err
+		}
+		c.session.replayMore(replays)
+		c.session.replayOn(c)
+	}
+	return nil
+}
+
+// subackCodes are what version 3 can say: the QoS, or failure.
+func (c *conn) subackCodes(codes []packet.Code) []packet.Code {
+	if c.version < packet.V5 {
+		for i := range codes {
+			if codes[i].Failed() {
+				codes[i] = packet.UnspecifiedError
+			}
+		}
+	}
+	return codes
+}
+
+// keepSession stores the session of a client whose subscriptions have changed, before it is told that they have.
+func (c *conn) keepSession(changed bool) error {
+	s := c.session
+	if !changed || s.lasting == nil {
+		return nil
+	}
+	k := c.broker.stripe(s.id)
+	k.Lock()
+	defer k.Unlock()
+	s.mu.Lock()
+	mine := s.conn == c
+	s.mu.Unlock()
+	if !mine {
+		return errQuit // it was taken over meanwhile
+	}
+	if err := c.broker.saveSession(s); err != nil {
+		return &leave{code: failure(err), text: "the subscriptions cannot be stored", reason: engine.ReasonInternal, cause: err}
+	}
+	return nil
+}
+
+var errFilter = errors.New("the filter is not usable")
+
+// parse makes a subscription of a filter as a client writes it.
+func (b *Broker) parse(text string) (*subscription, error) {
+	sub := &subscription{text: text}
+	var err error
+	if !packet.IsShared(text) {
+		sub.filter, err = event.ParseFilter(text, b.events)
+		return sub, err
+	}
+	rest := strings.TrimPrefix(text, "$share/")
+	name, filter, ok := strings.Cut(rest, "/")
+	if !ok || name == "" || strings.ContainsAny(name, "+#") {
+		return nil, fmt.Errorf("%.80q: %w: a shared one is $share/NAME/FILTER", text, errFilter)
+	}
+	if sub.filter, err = event.ParseFilter(filter, b.events); err != nil {
+		return nil, err
+	}
+	sub.share = b.shareOf(shareName{name, sub.filter})
+	return sub, nil
+}
+
+// subscribeTo enters one subscription, or returns why not.
+func (c *conn) subscribeTo(o *packet.Subscription, id uint32) (sub *subscription, existed bool, code packet.Code) {
+	b, s := c.broker, c.session
+	sub, err := b.parse(o.Filter)
+	if err != nil {
+		return nil, false, packet.TopicFilterInvalid
+	}
+	if !c.is(flagOpen) && b.auth.Authorize(c.origin(), c.id, auth.ActionSubscribe, sub.filter.String()) != nil {
+		return nil, false, packet.NotAuthorized
+	}
+	sub.qos, sub.noLocal, sub.asIs, sub.id = min(o.QoS, 2), o.NoLocal, o.RetainAsPublished, id
+	if sub.share != nil {
+		// A message of QoS 2 must not be given to another member when the first one goes, and the one that goes may not come back (§4.8.2): so it is not promised.
+		sub.qos = min(sub.qos, 1)
+	}
+	existed, err = s.enter(sub)
+	if err != nil {
+		b.log.Debug("a subscription is refused", "client", describe(s.id), "error", err)
+		return nil, false, packet.QuotaExceeded
+	}
+	return sub, existed, packet.Code(sub.qos)
+}
+
+// enter adds a subscription, in place of one of the same filter.
+func (s *session) enter(sub *subscription) (existed bool, err error) {
+	b := s.broker
+	if s.lasting != nil && sub.qos > 0 && sub.share == nil {
+		sub.backlog = b.acquireBacklog(sub.filter) // from here on the log captures it
+		sub.from = b.logEnd()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.subs.get(sub.text)
+	if old == nil && s.subs.len() >= b.limits.Subscriptions {
+		err = fmt.Errorf("%d subscriptions of one session: %w", s.subs.len(), bus.ErrTooMany)
+	}
+	if err == nil && old == nil && sub.share == nil && s.client != nil {
+		_, err = s.client.Subscribe(sub.text)
+	}
+	if err != nil {
+		if sub.backlog != nil {
+			b.releaseBacklog(sub.backlog)
+		}
+		return false, err
+	}
+	if old != nil {
+		if old.backlog != nil && sub.backlog != nil {
+			sub.from = old.from // what waits for it goes on waiting
+		}
+		s.leaveLocked(old)
+	}
+	if sub.backlog != nil && s.lasting.behind {
+		sub.backlog.join()
+		if s.lasting.away {
+			sub.backlog.listen()
+		}
+	}
+	s.subs.put(sub)
+	s.sharing = s.sharing || sub.share != nil
+	if sub.share != nil {
+		err = sub.share.join(s, sub)
+	}
+	return old != nil, err
+}
+
+// leaveLocked lets go of what a subscription holds.
+func (s *session) leaveLocked(sub *subscription) {
+	if s.lasting != nil {
+		s.releaseBacklogLocked(sub)
+	}
+	if sub.share != nil {
+		sub.share.leave(s)
+	}
+}
+
+// unsubscribe takes an UNSUBSCRIBE.
+func (t *turn) unsubscribe(f packet.Frame) error {
+	c := t.c
+	p, err := f.Unsubscribe(c.version)
+	if err != nil {
+		return err
+	}
+	t.submit()
+	codes := make([]packet.Code, len(p.Filters))
+	changed := false
+	for i, text := range p.Filters {
+		codes[i] = packet.NoSubscriptionExisted
+		if c.session.unsubscribe(text) {
+			codes[i], changed = packet.Success, true
+		}
+	}
+	if err := c.keepSession(changed); err != nil {
+		return err
+	}
+	t.out = packet.AppendUnsuback(t.out, c.version, p.ID, codes, nil)
+	return nil
+}
+
+func (s *session) unsubscribe(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub := s.subs.take(text)
+	if sub == nil {
+		return false
+	}
+	if sub.share == nil && s.client != nil {
+		s.client.Unsubscribe(text)
+	}
+	s.leaveLocked(sub)
+	s.replay.without(sub)
+	return true
+}
