@@ -61,7 +61,7 @@ func spateMQTT(ctx context.Context, o serverOptions) (*server, error) {
 		"log": map[string]any{"level": "warn"}, "http": map[string]any{"pprof": o.pprof != ""},
 	}
 	if o.mqtt.captures {
-		config["streams"] = []stream.Config{{Name: "bench", Subjects: []string{"bench/#"}, Partitions: cmp.Or(o.keys, 1)}}
+		config["streams"] = []stream.Config{{Name: "bench", Subjects: []string{"bench/#"}, Partitions: 1}}
 	}
 	text, err := json.Marshal(config)
 	if err != nil {
