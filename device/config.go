@@ -58,8 +58,15 @@ func (c Config) Problems() (problems []*FieldError) {
 		wrong(true, "unknown", "%.40q is not one of register, ignore and refuse", c.Unknown)
 	}
 	wrong(c.Grace < 0, "grace", "must not be negative")
-	wrong(c.Limits.State > MaxState, "limits.state", "%d is more than %d bytes, the most", c.Limits.State, MaxState)
-	wrong(c.Limits.StateDepth > MaxStateDepth, "limits.state_depth", "%d is more than %d, the most", c.Limits.StateDepth, MaxStateDepth)
+	for _, l := range []struct {
+		key     string
+		n, most int
+	}{
+		{"state", c.Limits.State, MaxState}, {"state_depth", c.Limits.StateDepth, MaxStateDepth}, {"commands", c.Limits.Commands, MaxCommands},
+		{"payload", c.Limits.Payload, MaxPayload}, {"window", c.Limits.Window, MaxWindow},
+	} {
+		wrong(l.n > l.most, "limits."+l.key, "%d is more than %d, the most", l.n, l.most)
+	}
 	return problems
 }
 

@@ -19,6 +19,16 @@
 // is told of it are committed together. The difference of the two is told to the device when an update asks for something, when it has become another, and whenever the device
 // connects. A [Update].Version that is not that of the state is rejected.
 //
+// # Commands
+//
+// [Service.Call] and [Service.Send] ask a device to do something. A command is queued, sent, delivered, and then done, failed or expired, each durable before it is
+// told. It is published on "$devices/{id}/commands/{command}/request/{method}", with the subject for the answer and the identifier of the command, which is that of the
+// event, as reply-to and correlation-data; the device answers on …/response or …/error. An answer may come before the acknowledgement.
+//
+// Commands are sent in the order in which they were stored, without waiting for each other's answers, up to [Limits].Window of them; so one that is stuck holds up neither other devices nor, until
+// the window is full of such, later ones, and it ends when it expires. A command may be sent more than once: what was not acknowledged is sent again when the device
+// subscribes anew, and after half a minute and more, in order. A device sees the first copies in order, and tells copies by the identifier. What was acknowledged is not sent again.
+//
 // # Blocking
 //
 // Connected waits for a commit, which it shares with all that connect at the time. Disconnected never waits: what it tells is committed soon, many devices at a

@@ -26,8 +26,26 @@ var (
 	ErrTooLarge = errors.New("the state of the device would be too large")
 )
 
+// Why a command cannot be given.
+var (
+	// ErrMethod means that the method of a command is not usable: it is one level of a subject.
+	ErrMethod = errors.New("the method of the command is not usable")
+	// ErrPayload means that the payload of a command is too large.
+	ErrPayload = errors.New("the payload of the command is too large")
+	// ErrExpiry means that the time that a command has is not usable.
+	ErrExpiry = errors.New("the time that the command has is not usable")
+	// ErrQueue means that a device has as many open commands as it may have.
+	ErrQueue = errors.New("too many commands of the device are open")
+	// ErrNoCommand means that there is no such command, or that it was finished long ago.
+	ErrNoCommand = errors.New("there is no such command")
+)
+
 // Why there is no answer.
 var (
+	// ErrFailed means that the device says that it could not do what the command asks for, or that the command could not be given to it.
+	ErrFailed = errors.New("the command has failed")
+	// ErrExpired means that no answer came in time. The device may have done what the command asks for.
+	ErrExpired = errors.New("the device did not answer in time")
 	// ErrBusy means that too many wait for answers.
 	ErrBusy = errors.New("too many wait for answers of devices")
 )

@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -20,8 +21,12 @@ const inbox = "$devices"
 
 // Subjects of the inbox that only the service publishes on are below "$inbox/{id}/".
 const (
-	inputForget = "forget" // the device was removed
-	inputState  = "state"  // update its state
+	inputForget    = "forget"    // the device was removed
+	inputState     = "state"     // update its state
+	inputCall      = "call"      // give it a command
+	inputDelivered = "delivered" // it has acknowledged the command that the data names
+	inputReady     = "ready"     // it has subscribed to what is said to it
+	inputTick      = "tick"      // the time has come that the data names
 )
 
 // inboxConfig is the stream of the inbox.
@@ -106,6 +111,10 @@ func (t *turn) said(tail string) error {
 	case "state/get":
 		return t.answerGet()
 	}
+	if command, ok := strings.CutPrefix(tail, "commands/"); ok {
+		id, what, _ := strings.Cut(command, "/")
+		return t.answered(id, what == "error")
+	}
 	return nil
 }
 
@@ -116,6 +125,14 @@ func (t *turn) own(tail string) error {
 		return t.update(parseRequest(t.Event.Data, t.config.Limits.StateDepth))
 	case inputForget:
 		return t.forget()
+	case inputCall:
+		return t.call()
+	case inputDelivered:
+		return t.delivered(string(t.Event.Data))
+	case inputReady:
+		return t.welcome(true)
+	case inputTick:
+		return t.tick()
 	}
 	return nil
 }
@@ -130,21 +147,42 @@ func (t *turn) came() error {
 	if err != nil || !e.Online || e.Epoch != p.Epoch {
 		return err
 	}
-	return t.welcome()
+	return t.welcome(false)
 }
 
-// welcome tells a device what it has missed.
-func (t *turn) welcome() error {
+// welcome tells a device what it has missed: what it should be, and what it should do, also again what it has not acknowledged.
+func (t *turn) welcome(again bool) error {
 	doc, err := t.document()
+	if err == nil {
+		err = t.tellDelta(doc, "")
+	}
 	if err != nil {
 		return err
 	}
-	return t.tellDelta(doc, "")
+	return t.onQueue(func(q *queue) error {
+		if !again {
+			return nil // its session has what was sent, or it subscribes soon
+		}
+		return t.resend(q)
+	})
 }
 
 // forget removes all that is kept of a device beside its entry.
 func (t *turn) forget() error {
-	return t.Delete(stateName)
+	q, err := t.queue()
+	if err != nil {
+		return err
+	}
+	for _, o := range q.Open {
+		err = errors.Join(err, t.Delete(commandName+o.ID), t.Delete(payloadName+o.ID))
+	}
+	for _, id := range q.Done {
+		err = errors.Join(err, t.Delete(commandName+id))
+	}
+	if q.Due != 0 {
+		err = errors.Join(err, t.Delete(dueName(q.Due)))
+	}
+	return errors.Join(err, t.Delete(queueName), t.Delete(stateName))
 }
 
 // publish publishes JSON with the step, on a subject of the device.
@@ -197,7 +235,7 @@ func (a *answers) listen() error {
 		return nil
 	}
 	client := a.service.opts.Bus.NewClient(a)
-	for _, tail := range []string{"state/update/accepted", "state/update/rejected"} {
+	for _, tail := range []string{"state/update/accepted", "state/update/rejected", "commands/+/status"} {
 		if _, err := client.Subscribe(subjectOf("+", tail)); err != nil {
 			client.Close()
 			return err

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/spate-io/spate"
 	"github.com/spate-io/spate/device"
@@ -23,7 +25,7 @@ type kit struct {
 func options(c device.Config) spatetest.Options {
 	return spatetest.Options{App: spate.Options{Devices: c, Streams: []stream.Config{
 		{Name: "history", Subjects: []string{"$devices/+/presence"}, Partitions: 1, Key: "level:2"},
-		{Name: "told", Subjects: []string{"$devices/+/state/delta", "$devices/+/state/documents", "$devices/+/state/update/+", "$devices/+/state/get/+"}, Partitions: 1},
+		{Name: "told", Subjects: []string{"$devices/+/state/delta", "$devices/+/state/documents", "$devices/+/state/update/+", "$devices/+/state/get/+", "$devices/+/commands/+/request/#", "$devices/+/commands/+/status"}, Partitions: 1},
 	}}}
 }
 
@@ -69,3 +71,14 @@ func decode[T any](t *testing.T, events []*event.Event) []T {
 
 // sortedNames returns the names of an object.
 func sortedNames(object map[string]any) []string { return slices.Sorted(maps.Keys(object)) }
+
+// Settle waits until the service has done what it was told, and its consumer what follows. It is for tests under the fake clock.
+func (k *kit) Settle() {
+	k.t.Helper()
+	synctest.Wait()
+	k.Node.Settle()
+	synctest.Wait()
+}
+
+// pass lets the fake clock run.
+func (k *kit) pass(d time.Duration) { time.Sleep(d) }

@@ -18,6 +18,13 @@ type Limits struct {
 	State int
 	// StateDepth is how deeply a state is nested at most. Default [DefaultStateDepth], most [MaxStateDepth].
 	StateDepth int
+	// Commands is how many commands of one device may be open: not answered, and not expired. Default [DefaultCommands], most [MaxCommands].
+	Commands int
+	// Payload is the size in bytes of the largest payload of a command and of its answer. Default [DefaultPayload], most [MaxPayload].
+	Payload int
+	// Window is how many commands that a device has not answered are sent to it; more wait until one is answered or expires. Default [DefaultWindow], most
+	// [MaxWindow].
+	Window int
 }
 
 // The defaults of [Limits].
@@ -29,12 +36,21 @@ const (
 
 	DefaultState      = 32 << 10
 	DefaultStateDepth = 16
+
+	DefaultCommands = 64
+	DefaultPayload  = 16 << 10
+	DefaultWindow   = 16
 )
 
 // The most that can be configured.
 const (
 	MaxState      = 128 << 10
 	MaxStateDepth = 64
+	MaxCommands   = 1024
+	MaxPayload    = 64 << 10
+	MaxWindow     = 64
+	// MaxExpiry is how long a command may wait for its answer.
+	MaxExpiry = 7 * 24 * time.Hour
 )
 
 // Fixed bounds, which have no reason to be configured.
@@ -66,6 +82,22 @@ const (
 	trimEvery = time.Minute
 	// storeAgain is how long to wait after the store could not be read.
 	storeAgain = time.Second
+	// maxMethod bounds the method of a command in bytes, and maxErrorText what is kept of why one has failed.
+	maxMethod    = 64
+	maxErrorText = 1 << 10
+	// keptCommands is how many finished commands of a device can be looked at.
+	keptCommands = 32
+	// resendFirst and resendMost bound the pause before a command is sent again that the device has not acknowledged.
+	resendFirst = 30 * time.Second
+	resendMost  = 10 * time.Minute
+	// tickEvery is how often is looked for commands that expire or are to be sent again, and tickBatch how many devices are told so with one commit.
+	tickEvery = time.Second
+	tickBatch = 256
+	// maxNotices bounds what doors have told and is not stored yet. What is beyond it is left out: commands are then sent once more.
+	maxNotices   = 65536
+	noticesBatch = 256
+	// DefaultExpiry is how long a command waits for its answer.
+	DefaultExpiry = time.Minute
 	// DefaultWait is how long is waited for an update of a state.
 	DefaultWait = 30 * time.Second
 	// DefaultGrace is the default of [Config].Grace.
@@ -79,6 +111,9 @@ func (l Limits) withDefaults() Limits {
 	l.Label = orDefault(l.Label, DefaultLabel)
 	l.State = orDefault(l.State, DefaultState)
 	l.StateDepth = orDefault(l.StateDepth, DefaultStateDepth)
+	l.Commands = orDefault(l.Commands, DefaultCommands)
+	l.Payload = orDefault(l.Payload, DefaultPayload)
+	l.Window = orDefault(l.Window, DefaultWindow)
 	return l
 }
 

@@ -26,7 +26,7 @@ func TestPresence(t *testing.T) {
 		if d := k.get("fan"); !reflect.DeepEqual(d, want) {
 			t.Errorf("connected: %+v, want %+v", d, want)
 		}
-		time.Sleep(time.Minute)
+		k.pass(time.Minute)
 		k.devices().Disconnected(c, "keep alive timeout")
 		synctest.Wait()
 		want.Online, want.LastSeen = false, began.Add(time.Minute)
@@ -96,7 +96,7 @@ func presenceOrder(t *testing.T, seed uint64) {
 				if random.IntN(4) == 0 {
 					continue // its end is never told, since another has taken over
 				}
-				time.Sleep(time.Duration(random.IntN(5)) * time.Millisecond)
+				k.pass(time.Duration(random.IntN(5)) * time.Millisecond)
 				k.devices().Disconnected(c, "")
 			}
 		})
@@ -139,7 +139,7 @@ func TestPresenceCrash(t *testing.T) {
 			}
 			epoch = c.Epoch
 			k.devices().Disconnected(c, "done")
-			time.Sleep(device.DefaultGrace + 2*time.Second)
+			k.pass(device.DefaultGrace + 2*time.Second)
 			if d := k.get("fan"); d.Online {
 				t.Errorf("%+v is still online", d)
 			}
@@ -165,11 +165,11 @@ func TestRestart(t *testing.T) {
 		k.Crash()
 		k.connect("back")
 		k.devices().Disconnected(back, "told by nobody, since its process has died")
-		time.Sleep(59 * time.Second)
+		k.pass(59 * time.Second)
 		if d := k.get("gone"); !d.Online {
 			t.Error("it had time to come back")
 		}
-		time.Sleep(2 * time.Second)
+		k.pass(2 * time.Second)
 		synctest.Wait()
 		if d := k.get("gone"); d.Online || d.Epoch != gone.Epoch {
 			t.Errorf("%+v", d)
@@ -194,12 +194,12 @@ func TestDiskFull(t *testing.T) {
 			t.Errorf("connected although nothing can be stored: %v", err)
 		}
 		k.devices().Disconnected(c, "")
-		time.Sleep(5 * time.Second)
+		k.pass(5 * time.Second)
 		if d := k.get("fan"); !d.Online {
 			t.Error("offline, and nobody was told")
 		}
 		k.FillDisk(false)
-		time.Sleep(2 * time.Second)
+		k.pass(2 * time.Second)
 		if d := k.get("fan"); d.Online {
 			t.Error("still online")
 		}

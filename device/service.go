@@ -28,6 +28,9 @@ type Service struct {
 	left map[string]leaving
 	some chan struct{} // has a token when something was added to left
 
+	notices []*event.Event // for the inbox
+	noticed chan struct{}  // has a token when something was added to notices
+
 	begun     atomic.Bool // the inbox is there, and is handled
 	beginning sync.Mutex  // held while it is made
 	answers   answers
@@ -39,7 +42,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{opts: o, config: o.Config, store: o.Bus.Streams().Store(), left: map[string]leaving{}, some: make(chan struct{}, 1)}
+	s := &Service{opts: o, config: o.Config, store: o.Bus.Streams().Store(), left: map[string]leaving{}, some: make(chan struct{}, 1), noticed: make(chan struct{}, 1)}
 	s.ids.Clock = o.Clock
 	s.life = s.ids.New()
 	s.answers.service = s
@@ -58,7 +61,7 @@ func (s *Service) Len() int { return int(s.count.Load()) }
 
 func (s *Service) now() time.Time { return s.opts.Clock().UTC().Round(0) }
 
-// Run marks devices as offline that have gone, until the context ends, and then those that had gone by then. It may be called once. What goes wrong
+// Run does what takes time until the context ends: it marks devices as offline that have gone, ends commands that expire. At the end, it marks those that had gone by then. It may be called once. What goes wrong
 // is logged and tried again.
 func (s *Service) Run(ctx context.Context) error {
 	grace := time.NewTimer(s.config.Grace)
@@ -67,6 +70,8 @@ func (s *Service) Run(ctx context.Context) error {
 	defer again.Stop()
 	trim := time.NewTicker(trimEvery)
 	defer trim.Stop()
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
 	defer s.answers.close()
 	for {
 		select {
@@ -83,6 +88,10 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 		case <-again.C:
 			signal(s.some)
+		case <-s.noticed:
+			s.try("what doors have told of devices could not be stored; commands may be sent once more", s.keepNotices())
+		case <-tick.C:
+			s.try("commands that are due could not be found; it is tried again", s.ticks(ctx))
 		case <-trim.C:
 			s.try("what was handled could not be removed from the inbox; it is tried again", s.trim(ctx))
 		}

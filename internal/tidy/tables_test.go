@@ -111,8 +111,8 @@ var ours = tables{
 		"task/task.go":                  {1, "every task: its scope waits for it"},
 	},
 	sleeps: map[string]allowance{
-		"auth/password_test.go":   {1, "a slow hash under the fake clock: it is a method, called from synctest.Test only"},
-		"device/presence_test.go": {2, "pauses under the fake clock: functions that are called from synctest.Test and CrashEverywhere only"},
+		"auth/password_test.go": {1, "a slow hash under the fake clock: it is a method, called from synctest.Test only"},
+		"device/kit_test.go":    {1, "pauses under the fake clock: a method, called from synctest.Test and CrashEverywhere only"},
 	},
 	skips:   map[string]allowance{},
 	globals: map[string]string{},

@@ -1,0 +1,103 @@
+package device
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/consumer"
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+)
+
+// Delivered tells that a device has acknowledged an event on a subject of a command, see [CommandSubject]; others are no matter. It does not
+// block. A door that cannot tell need not.
+func (s *Service) Delivered(subject string) {
+	root, rest, _ := strings.Cut(subject, "/")
+	id, tail, _ := strings.Cut(rest, "/")
+	tail, command := strings.CutPrefix(tail, "commands/")
+	name, what, _ := strings.Cut(tail, "/")
+	if root == bus.DeviceRoot && command && strings.HasPrefix(what, "request/") && len(name) <= maxToken {
+		s.notice(s.input(id, inputDelivered, []byte(name)))
+	}
+}
+
+// Subscribed tells that a device has subscribed to a filter, after it was told that it has: what it has missed is sent then. It does not block. Filters that
+// select nothing of what is said to the device are no matter; nor is a session that was resumed, which has its subscriptions already.
+func (s *Service) Subscribed(c Session, filter string) {
+	if c.Epoch == 0 || !strings.HasPrefix(filter, bus.DeviceRoot) {
+		return
+	}
+	f, err := event.ParseFilter(filter, event.Limits{})
+	if err != nil {
+		return
+	}
+	for _, tail := range []string{"state/delta", "commands/+/request/#"} {
+		own, err := event.ParseFilter(subjectOf(c.ID, tail), event.Limits{})
+		if err == nil && f.Overlaps(own) {
+			s.notice(s.input(c.ID, inputReady, nil))
+			return
+		}
+	}
+}
+
+// notice queues an event for the inbox.
+func (s *Service) notice(e *event.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.notices) < maxNotices {
+		s.notices = append(s.notices, e)
+		signal(s.noticed)
+	}
+}
+
+// keepNotices puts what doors have told into the inbox, much with one commit. What cannot be stored is left out.
+func (s *Service) keepNotices() error {
+	for {
+		s.mu.Lock()
+		n := min(len(s.notices), noticesBatch, max(1, s.store.Limits().Operations/8))
+		some := s.notices[:n:n]
+		if s.notices = s.notices[n:]; len(s.notices) == 0 {
+			s.notices = nil
+		}
+		s.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		if err := s.commit(nil, some...); err != nil {
+			return err
+		}
+	}
+}
+
+// ticks puts into the inbox which devices are to be looked at now.
+func (s *Service) ticks(ctx context.Context) error {
+	if !s.begun.Load() {
+		return nil
+	}
+	prefix := strings.TrimSuffix(consumer.StateKey(inbox, duePrefix, ""), "\x00")
+	now := s.now().UnixMilli()
+	most := min(tickBatch, max(1, s.store.Limits().Operations/8))
+	for {
+		entries, err := s.store.Scan(ctx, prefix, "", most)
+		if err != nil {
+			return err
+		}
+		b, events := &store.Batch{}, []*event.Event(nil)
+		for _, due := range entries {
+			text, id, _ := strings.Cut(strings.TrimPrefix(due.Key, prefix), "\x00")
+			if at, err := strconv.ParseInt(text, 10, 64); err == nil && at > now {
+				break
+			}
+			b.Deletes = append(b.Deletes, due.Key)
+			events = append(events, s.input(id, inputTick, nil))
+		}
+		if len(events) == 0 {
+			return nil
+		}
+		if err := s.commit(b, events...); err != nil || len(events) < most {
+			return err
+		}
+	}
+}

@@ -1,0 +1,363 @@
+package device
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/event"
+)
+
+// queue is what is known of the commands of a device. It is small: the commands and their payloads are stored beside it.
+type queue struct {
+	Open []openCommand `json:"open,omitempty"` // in their order
+	Done []string      `json:"done,omitempty"` // finished, the oldest first
+	Due  int64         `json:"due,omitempty"`  // when it is to be looked at again, in Unix milliseconds; 0 is never
+}
+
+// openCommand is a command that is not finished.
+type openCommand struct {
+	ID       string `json:"id"`
+	State    string `json:"state"`
+	Expires  int64  `json:"expires"`
+	Sent     int64  `json:"sent,omitempty"` // the last time
+	Attempts int    `json:"attempts,omitempty"`
+}
+
+// The names of the state of the consumer of the inbox that has the commands.
+const (
+	queueName   = "commands"
+	commandName = "command/" // and its identifier
+	payloadName = "payload/" // likewise, while it is open
+	duePrefix   = "due/"
+)
+
+// dueName is the name of a mark that a device is to be looked at. Marks sort by their time.
+func dueName(at int64) string { return fmt.Sprintf("%s%020d", duePrefix, at) }
+
+func decodeQueue(data []byte) (q queue, err error) {
+	if len(data) > 0 {
+		if err = json.Unmarshal(data, &q); err != nil {
+			err = fmt.Errorf("the commands that are stored cannot be read: %w", err)
+		}
+	}
+	return q, err
+}
+
+// queue returns the commands of the device, as the turns before it have left them.
+func (t *turn) queue() (queue, error) {
+	data, err := t.Delivery.Get(t.ctx, queueName)
+	if err != nil {
+		return queue{}, err
+	}
+	return decodeQueue(data)
+}
+
+// onQueue has fn change the commands of the device, sends what may be sent then, and keeps them.
+func (t *turn) onQueue(fn func(*queue) error) error {
+	q, err := t.queue()
+	if err != nil || len(q.Open) == 0 && q.Due == 0 && t.Event.Subject != bus.InboxRoot+"/"+t.id+"/"+inputCall {
+		return err // nothing to do, as for most devices most of the time
+	}
+	if err := fn(&q); err != nil {
+		return err
+	}
+	reachable, err := t.reachable()
+	if err == nil && reachable {
+		err = t.pump(&q)
+	}
+	if err != nil {
+		return err
+	}
+	return t.keep(&q, reachable)
+}
+
+// reachable tells whether it is of use to send something now. A device that never connected by a door that tells so, and was declared, may listen in another way.
+func (t *turn) reachable() (bool, error) {
+	e, err := t.read(t.ctx, t.id)
+	return e.revision != 0 && (e.Online || e.FirstSeen.IsZero()), err
+}
+
+// pump sends commands that wait, in order, as many as the window allows.
+func (t *turn) pump(q *queue) error {
+	out := 0
+	for i := range q.Open {
+		o := &q.Open[i]
+		if out++; out > t.config.Limits.Window {
+			return nil
+		}
+		if o.State != Queued {
+			continue
+		}
+		o.State = Sent
+		if err := t.send(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resend sends what was sent and not acknowledged again, in order.
+func (t *turn) resend(q *queue) error {
+	for i := range q.Open {
+		if q.Open[i].State != Sent {
+			continue
+		}
+		if err := t.send(&q.Open[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send publishes a command to the device, as an event with the identifier of the command.
+func (t *turn) send(o *openCommand) error {
+	c, err := t.command(o.ID)
+	if err != nil {
+		return err
+	}
+	payload, err := t.Delivery.Get(t.ctx, payloadName+o.ID)
+	if err != nil {
+		return err
+	}
+	id, err := event.ParseID(o.ID)
+	if err != nil {
+		return err
+	}
+	now := t.now()
+	o.Attempts++
+	o.Sent = now.UnixMilli()
+	first := c.State == Queued
+	if c.Attempts = o.Attempts; first {
+		c.State, c.Sent = Sent, now
+	}
+	headers := []event.Header{
+		{Name: event.ReplyTo, Value: subjectOf(t.id, "commands/"+o.ID+"/response")}, {Name: event.CorrelationData, Value: o.ID},
+		{Name: event.Expires, Value: strconv.FormatInt(o.Expires, 10)}, {Name: headerMethod, Value: c.Method},
+	}
+	if c.ContentType != "" {
+		headers = append(headers, event.Header{Name: event.ContentType, Value: c.ContentType})
+	}
+	err = t.Publish(&event.Event{ID: id, Subject: CommandSubject(t.id, o.ID, c.Method), Time: now, Headers: headers, Data: payload})
+	if err != nil {
+		return err
+	}
+	return t.keepCommand(c, first)
+}
+
+// command returns a command of the device.
+func (t *turn) command(id string) (Command, error) {
+	data, err := t.Delivery.Get(t.ctx, commandName+id)
+	if err != nil {
+		return Command{}, err
+	}
+	return decodeTold(data)
+}
+
+// keepCommand keeps a command, and tells of it if its state is another one.
+func (t *turn) keepCommand(c Command, changed bool) error {
+	data, err := json.Marshal(plainCommand(c))
+	if err == nil {
+		err = t.Put(commandName+c.ID, data)
+	}
+	if err != nil || !changed {
+		return err
+	}
+	return t.tellCommand(c)
+}
+
+// tellCommand publishes the state of a command. The last one is the answer to whoever waits for it.
+func (t *turn) tellCommand(c Command) error {
+	var headers []event.Header
+	if c.Final() {
+		headers = []event.Header{{Name: headerRequest, Value: c.ID}}
+	}
+	return t.publish("commands/"+c.ID+"/status", c, headers...)
+}
+
+// keep keeps the commands of the device, and when they are to be looked at again.
+func (t *turn) keep(q *queue, reachable bool) error {
+	due := q.next(reachable)
+	if due != q.Due {
+		if q.Due != 0 {
+			if err := t.Delete(dueName(q.Due)); err != nil {
+				return err
+			}
+		}
+		if due != 0 {
+			if err := t.Put(dueName(due), nil); err != nil {
+				return err
+			}
+		}
+		q.Due = due
+	}
+	data, err := json.Marshal(q)
+	if err != nil {
+		return err
+	}
+	return t.Put(queueName, data)
+}
+
+// next returns when a command expires or is to be sent again; 0 is never.
+func (q *queue) next(reachable bool) (due int64) {
+	for i := range q.Open {
+		o := &q.Open[i]
+		at := o.Expires
+		if reachable && o.State == Sent {
+			at = min(at, o.again())
+		}
+		if due == 0 || at < due {
+			due = at
+		}
+	}
+	return due
+}
+
+// again returns when a command is to be sent again.
+func (o *openCommand) again() int64 {
+	pause := resendMost
+	if n := o.Attempts - 1; n < 5 {
+		pause = min(resendFirst<<max(0, n), resendMost)
+	}
+	return o.Sent + pause.Milliseconds()
+}
+
+// find returns the place of an open command, or -1.
+func (q *queue) find(id string) int {
+	return slices.IndexFunc(q.Open, func(o openCommand) bool { return o.ID == id })
+}
+
+// call takes a command from whoever gives it.
+func (t *turn) call() error {
+	expires, err := strconv.ParseInt(t.Event.Header(event.Expires), 10, 64)
+	if err != nil {
+		return nil // only the service says so
+	}
+	c := Command{
+		ID: t.Event.ID.String(), Device: t.id, Method: t.Event.Header(headerMethod), State: Queued, ContentType: t.Event.Header(event.ContentType),
+		Created: t.Event.Time, Expires: time.UnixMilli(expires).UTC(),
+	}
+	known, err := t.Delivery.Get(t.ctx, commandName+c.ID)
+	if err != nil || known != nil { // given twice, by somebody who does not know whether it was stored
+		return err
+	}
+	e, err := t.read(t.ctx, t.id)
+	if err != nil {
+		return err
+	}
+	if e.revision == 0 {
+		c.State, c.Error, c.Finished = Failed, ErrNotFound.Error(), t.now()
+		return t.tellCommand(c)
+	}
+	return t.onQueue(func(q *queue) error {
+		if len(q.Open) >= t.config.Limits.Commands {
+			return t.finish(q, -1, c, Failed, ErrQueue.Error())
+		}
+		q.Open = append(q.Open, openCommand{ID: c.ID, State: Queued, Expires: expires})
+		return errors.Join(t.Put(payloadName+c.ID, t.Event.Data), t.keepCommand(c, true))
+	})
+}
+
+// finish ends a command, which is at a place of the open ones or, with -1, not among them.
+func (t *turn) finish(q *queue, at int, c Command, state, why string) error {
+	c.State, c.Finished = state, t.now()
+	if why != "" {
+		c.Error = cut(why, maxErrorText)
+	}
+	if at >= 0 {
+		q.Open = slices.Delete(q.Open, at, at+1)
+		if err := t.Delete(payloadName + c.ID); err != nil {
+			return err
+		}
+	}
+	if q.Done = append(q.Done, c.ID); len(q.Done) > keptCommands {
+		if err := t.Delete(commandName + q.Done[0]); err != nil {
+			return err
+		}
+		q.Done = slices.Delete(q.Done, 0, 1)
+	}
+	return t.keepCommand(c, true)
+}
+
+// Headers of a bus's reply, which say that it is an error.
+const (
+	headerReplyCode    = "reply-code"
+	headerReplyMessage = "reply-message"
+)
+
+// answered takes the answer of the device to a command. What comes after the end of the command, or twice, changes nothing.
+func (t *turn) answered(id string, failed bool) error {
+	return t.onQueue(func(q *queue) error {
+		at := q.find(id)
+		if at < 0 {
+			return nil
+		}
+		c, err := t.command(id)
+		if err != nil {
+			return err
+		}
+		data, code := t.Event.Data, t.Event.Header(headerReplyCode)
+		if most := t.config.Limits.Payload; len(data) > most {
+			return t.finish(q, at, c, Failed, fmt.Sprintf("the answer of the device has %d bytes, at most %d are kept", len(data), most))
+		}
+		c.Response, c.ResponseType = data, cut(t.Event.Header(event.ContentType), DefaultLabel)
+		switch {
+		case code != "":
+			return t.finish(q, at, c, Failed, code+": "+t.Event.Header(headerReplyMessage))
+		case failed && len(data) > 0 && utf8.Valid(data):
+			return t.finish(q, at, c, Failed, string(data))
+		case failed:
+			return t.finish(q, at, c, Failed, "the device says no more")
+		}
+		return t.finish(q, at, c, Done, "")
+	})
+}
+
+// delivered notes that the device has acknowledged a command. The answer may have come before.
+func (t *turn) delivered(id string) error {
+	return t.onQueue(func(q *queue) error {
+		at := q.find(id)
+		if at < 0 || q.Open[at].State != Sent {
+			return nil
+		}
+		c, err := t.command(id)
+		if err != nil {
+			return err
+		}
+		q.Open[at].State = Delivered
+		c.State, c.Delivered = Delivered, t.now()
+		return t.keepCommand(c, true)
+	})
+}
+
+// tick ends the commands that have expired, and sends those again that were not acknowledged for long.
+func (t *turn) tick() error {
+	return t.onQueue(func(q *queue) error {
+		q.Due = 0 // the mark is gone
+		now := t.now().UnixMilli()
+		for at := 0; at < len(q.Open); {
+			if q.Open[at].Expires > now {
+				at++
+				continue
+			}
+			c, err := t.command(q.Open[at].ID)
+			if err == nil {
+				err = t.finish(q, at, c, Expired, "")
+			}
+			if err != nil {
+				return err
+			}
+		}
+		late := func(o openCommand) bool { return o.State == Sent && o.again() <= now }
+		reachable, err := t.reachable()
+		if err != nil || !reachable || !slices.ContainsFunc(q.Open, late) {
+			return err
+		}
+		return t.resend(q)
+	})
+}
