@@ -1,6 +1,9 @@
 package packet
 
 import (
+	"bytes"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 )
@@ -144,6 +147,20 @@ func TestCodes(t *testing.T) {
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// Secrets stay out of logs, in whatever way a packet is written there.
+func TestSecretsAreNotPrinted(t *testing.T) {
+	p := &ConnectPacket{Version: V5, ClientID: "c", HasPassword: true, Password: []byte("hunter2"), Properties: (&Properties{AuthData: []byte("hunter3")}).Set(AuthData)}
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("json", "packet", p)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("text", "packet", p)
+	fmt.Fprintf(&log, "%v %+v %s\n", p, p, p)
+	for _, secret := range []string{"hunter", "aHVudGVy", "104 117 110 116 101 114", "68756e746572"} {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("%s is in the log:\n%s", secret, log.String())
 		}
 	}
 }

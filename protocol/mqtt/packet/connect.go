@@ -3,6 +3,7 @@ package packet
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 )
 
 // A ConnectPacket is a CONNECT (§3.1).
@@ -15,9 +16,14 @@ type ConnectPacket struct {
 	HasUsername bool
 	HasPassword bool
 	Username    string
-	Password    []byte
+	Password    []byte      `json:"-"`
 	Will        *Will       // nil if there is none
 	Properties  *Properties // nil if there are none
+}
+
+// String says who connects, for logs: it shows no password and nothing else that the client wants to keep.
+func (p *ConnectPacket) String() string {
+	return fmt.Sprintf("CONNECT of version %s, client identifier %q", p.Version, p.ClientID)
 }
 
 // A Will is the message that the server publishes when the client is gone.

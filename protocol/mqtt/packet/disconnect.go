@@ -18,7 +18,7 @@ type AuthPacket struct {
 	Properties *Properties // nil only if the packet has no body: otherwise there is an AuthMethod
 }
 
-// Auth decodes an AUTH.
+// Auth decodes an AUTH. In versions before 5 the type is reserved: whoever has such a connection refuses the frame.
 func (f Frame) Auth() (AuthPacket, error) {
 	code, properties, err := f.reason(Auth, V5)
 	if err == nil && len(f.Body) > 0 && !properties.Has(AuthMethod) {

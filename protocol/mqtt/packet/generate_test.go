@@ -22,11 +22,11 @@ func (g generator) text() string {
 
 // size is small most of the time, and around the sizes where lengths take one more byte now and then.
 func (g generator) size() int {
-	switch g.IntN(40) {
-	case 0:
-		return 120 + g.IntN(20)
-	case 1:
+	switch n := g.IntN(2000); {
+	case n == 0:
 		return 16_370 + g.IntN(30)
+	case n < 40:
+		return 120 + g.IntN(20)
 	}
 	return g.IntN(12)
 }

@@ -16,7 +16,7 @@ type Properties struct {
 	AssignedClientID         string
 	ServerKeepAlive          uint16 // seconds
 	AuthMethod               string
-	AuthData                 []byte
+	AuthData                 []byte `json:"-"`
 	RequestProblemInfo       byte   // 0: no reason strings and user properties but in PUBLISH, CONNACK and DISCONNECT
 	WillDelay                uint32 // seconds
 	RequestResponseInfo      byte   // 1: the CONNACK may have a ResponseInfo

@@ -141,6 +141,9 @@ func readProperties(raw []byte, packet Type, in set) (*Properties, error) {
 		case *[]uint32:
 			*field = append(*field, s.number)
 		case *[]UserProperty:
+			if *field == nil {
+				*field = make([]UserProperty, 0, 4) // most have a few
+			}
 			*field = append(*field, UserProperty{text[s.name.from:s.name.to], text[s.value.from:s.value.to]})
 		}
 	}
