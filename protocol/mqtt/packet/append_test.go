@@ -141,6 +141,7 @@ func TestCodes(t *testing.T) {
 		V5.String() + Version(9).String():     "5.0level 9",
 		TopicAlias.String():                   "topic alias",
 		PropertyID(0x04).String():             "property 4",
+		PropertyID(0x2B).String():             "property 43",
 		PropertyID(0xFF).String():             "property 255",
 		(&Error{ServerBusy, "why"}).Error():   "why (Server busy, 0x89)",
 		malformed(Publish, "too bad").Error(): "PUBLISH: too bad (Malformed Packet, 0x81)",

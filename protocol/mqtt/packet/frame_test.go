@@ -186,8 +186,40 @@ func TestLenient(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(p.(*SubscribePacket).Filters, []Subscription{{Filter: "$share/g/f", QoS: 1}}) {
 		t.Errorf("no-local of a share: %+v, %v", p, err)
 	}
+	p, err = asRead(d, V311, wire(0x10, text("MQTT"), "\x04\x02\x00\x3c", text("c")))
+	if err != nil || p.(*ConnectPacket).Bridge {
+		t.Errorf("no bridge: %+v, %v", p, err)
+	}
 	p, err = asRead(d, V311, wire(0x10, text("MQTT"), "\x84\x2b\x00\x3c", text("c")))
 	if err != nil || !reflect.DeepEqual(p, &ConnectPacket{Version: V311, Bridge: true, CleanStart: true, KeepAlive: 60, ClientID: "c"}) {
 		t.Errorf("a bridge: %+v, %v", p, err)
+	}
+}
+
+// What is just within its limits is accepted by a strict decoder.
+func TestLimitsAreInclusive(t *testing.T) {
+	for name, c := range map[string]struct {
+		v  Version
+		in string
+	}{
+		"client identifier of 3.1":                 {V31, wire(0x10, text("MQIsdp"), "\x03\x02\x00\x3c", text(strings.Repeat("c", maxClientIDV31)))},
+		"empty client identifier of 3.1.1":         {V311, wire(0x10, text("MQTT"), "\x04\x02\x00\x3c", text(""))},
+		"empty client identifier of 5":             {V5, wire(0x10, text("MQTT"), "\x05\x00\x00\x3c", noProps, text(""))},
+		"password without a user name in 5":        {V5, wire(0x10, text("MQTT"), "\x05\x42\x00\x3c", noProps, text("c"), text("p"))},
+		"a topic that is as long as its length is": {V5, wire(0x30, text(strings.Repeat("t", maxField)), noProps)},
+		"filters":                       {V311, wire(0x82, id7, strings.Repeat(text("f")+"\x00", MaxFilters))},
+		"filters of UNSUBSCRIBE":        {V311, wire(0xA2, id7, strings.Repeat(text("f"), MaxFilters))},
+		"codes":                         {V311, wire(0x90, id7, strings.Repeat("\x00", MaxFilters))},
+		"a reserved byte of 3.1":        {V31, wire(0x20, "\x7f\x00")},
+		"a topic alias without a topic": {V5, wire(0x30, text(""), props("\x23\x00\x01"))},
+		"no payload":                    {V311, wire(0x30, text("t"))},
+		"properties of length 0":        {V5, wire(0x40, id7, "\x00", noProps)},
+		"AUTH without a body":           {V5, wire(0xF0)},
+		"DISCONNECT with a code":        {V5, wire(0xE0, "\x04")},
+		"$share alone is a filter":      {V5, wire(0x82, id7, noProps, text("$share"), "\x04")},
+	} {
+		if _, err := asRead(Decoder{}, c.v, c.in); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -39,10 +39,12 @@ const (
 // asRead reads one packet as a peer would.
 func asRead(d Decoder, v Version, in string) (any, error) {
 	f, n, err := d.Split([]byte(in), 0)
-	if err != nil {
+	switch {
+	case err != nil && (n != 0 || f.Body != nil):
+		return nil, errors.New("a packet and an error")
+	case err != nil:
 		return nil, err
-	}
-	if n == 0 {
+	case n == 0:
 		return nil, errors.New("more is needed")
 	}
 	return decode(f, v)

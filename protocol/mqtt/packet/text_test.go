@@ -9,8 +9,9 @@ import (
 func TestValidTopic(t *testing.T) {
 	for s, want := range map[string]bool{
 		"a": true, "/": true, "a//b": true, " ": true, "$SYS/x": true, "ä/€/😀": true, "\x01\x7f": true, "\ufeff": true, "\uffff": true,
-		strings.Repeat("x", maxField): true,
-		"":                            false, "a+": false, "#": false, "ä+": false, "ä/x#": false, "\x00": false, "ä\x00": false, "abcdefgh\x00": false,
+		strings.Repeat("x", maxField):         true,
+		strings.Repeat("ä", maxField/2) + "x": true,
+		"":                                    false, "a+": false, "#": false, "ä+": false, "ä/x#": false, "\x00": false, "ä\x00": false, "abcdefgh\x00": false,
 		"\xff": false, "a\xc0\x80": false, "\xed\xa0\x80": false, "\xf4\x90\x80\x80": false, "\xe2\x82": false,
 		strings.Repeat("x", maxField+1): false, strings.Repeat("ä", maxField/2+1): false,
 	} {
@@ -33,6 +34,30 @@ func TestValidFilter(t *testing.T) {
 	} {
 		if got := ValidFilter(s); got != want {
 			t.Errorf("ValidFilter(%q) = %v", s, got)
+		}
+	}
+}
+
+// Wherever in a text it is, what does not belong there is found.
+func TestEveryPlace(t *testing.T) {
+	for n := 1; n < 40; n++ {
+		for at := range n {
+			with := func(c string) string { return strings.Repeat("x", at) + c + strings.Repeat("x", n-at-1) }
+			for _, c := range []string{"\x00", "\x80", "\xff"} {
+				if s := with(c); ValidText(s) || ValidTopic(s) || ValidText([]byte(s)) || ValidTopic([]byte(s)) {
+					t.Errorf("%q is valid", s)
+				}
+			}
+			for _, c := range []string{"+", "#"} {
+				if s := with(c); !ValidText(s) || ValidTopic(s) || ValidTopic([]byte(s)) {
+					t.Errorf("%q: text %v, topic %v", s, ValidText(s), ValidTopic(s))
+				}
+			}
+			for _, c := range []string{"\x01", "\x7f", "ä", "/", "*", ",", "\"", "$"} {
+				if s := with(c); !ValidText(s) || !ValidTopic(s) || !ValidTopic([]byte(s)) {
+					t.Errorf("%q: text %v, topic %v", s, ValidText(s), ValidTopic(s))
+				}
+			}
 		}
 	}
 }
