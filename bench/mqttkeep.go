@@ -108,6 +108,7 @@ func runMQTTStorm(ctx context.Context, args []string) error {
 	f.IntVar(&r.o.Connections, "conns", 10_000, "connections that are dropped, each with one subscription")
 	f.Float64Var(&r.o.Rate, "rate", 1000, "messages per second between two that stay connected")
 	f.BoolVar(&r.o.Durable, "durable", false, "sessions that outlive their connections")
+	f.DurationVar(&r.o.Away, "away", 0, "how long the dropped are away before they come back; what their dropping costs is then not measured")
 	restart := f.Bool("restart", false, "kill the server and start it again, in place of dropping the connections")
 	return r.run(ctx, f, args, func(layout string, d *disk) error {
 		got, err := inTurns(&r.settings, func(name string, round int) (mqttMeasured, error) { return r.endure(ctx, d, name, round, *restart) })

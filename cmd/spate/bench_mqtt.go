@@ -66,6 +66,7 @@ func (f *benchMQTTFlags) add(cmd *cobra.Command) {
 	fs.IntVar(&o.Connections, "connections", 0, "connections that are idle, each subscribed to a filter of its own")
 	fs.DurationVar(&o.Settle, "settle", 0, "how long to rest before the server's memory is read")
 	fs.BoolVar(&o.Storm, "storm", false, "drop all --connections at the end and let them come back at once")
+	fs.DurationVar(&o.Away, "away", 0, "how long those of --storm are away before they come back")
 	fs.IntVar(&o.Stalled, "stalled", 0, "subscribers that stop reading when measuring begins")
 	fs.IntVar(&o.Offline, "offline", 0, "sessions that are subscribed to everything and offline, so that the server stores it")
 	fs.BoolVar(&o.Durable, "durable", false, "give subscribers and --connections sessions that outlive the connection")
@@ -138,6 +139,8 @@ func (f *benchMQTTFlags) check(cmd *cobra.Command) error {
 		return fmt.Errorf("--warmup: %v is negative", o.Warmup)
 	case o.Settle < 0:
 		return fmt.Errorf("--settle: %v is negative", o.Settle)
+	case o.Away < 0:
+		return fmt.Errorf("--away: %v is negative", o.Away)
 	case o.PID < 0:
 		return fmt.Errorf("--pid: %d is negative; give the number of a process", o.PID)
 	case o.Storm && o.Publishers > 0 && o.Rate == 0:

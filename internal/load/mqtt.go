@@ -51,6 +51,8 @@ type MQTTOptions struct {
 
 	// Storm drops all idle connections at the same time after the measuring, and lets them come back at once.
 	Storm bool
+	// Away is how long they are away before they come back. Default 0.
+	Away time.Duration
 	// Restart, if set, is called in place of dropping the idle connections, and must end the server and start it again.
 	// It is called while nothing is published.
 	Restart func() error
@@ -100,7 +102,7 @@ type Memory struct {
 
 // Storm is what came of all idle connections coming back at once.
 type Storm struct {
-	All     time.Duration // until the last was connected and subscribed again
+	All     time.Duration // from when all had been dropped, and away, until the last was connected and subscribed again
 	Back    Histogram     // of each of them
 	Retries uint64        // attempts that were refused or broken off
 	Latency Histogram     // of the publishers and subscribers, which stayed connected, meanwhile
@@ -191,7 +193,7 @@ func (o *MQTTOptions) Check() error {
 		return errMQTTStalled
 	case (o.Storm || o.Restart != nil) && o.Connections == 0:
 		return errMQTTStorm
-	case o.Rate < 0 || o.Warmup < 0 || o.Duration < 0 || o.Settle < 0:
+	case o.Rate < 0 || o.Warmup < 0 || o.Duration < 0 || o.Settle < 0 || o.Away < 0:
 		return errNegative
 	case o.Rate > MaxRate:
 		return errTooFast

@@ -174,7 +174,7 @@ func TestMQTTStorm(t *testing.T) {
 			}
 			return 0
 		}
-		r := mqttRunOf(t, f, MQTTOptions{URL: url, Publishers: 1, Subscribers: 1, Connections: 50, Rate: 500, Storm: true})
+		r := mqttRunOf(t, f, MQTTOptions{URL: url, Publishers: 1, Subscribers: 1, Connections: 50, Rate: 500, Storm: true, Away: time.Duration(len(url)) * 10 * time.Millisecond})
 		if r == nil {
 			return
 		}

@@ -50,6 +50,37 @@ func (s *mqttStorm) dial(now time.Duration) (more bool, err error) {
 	return true, nil
 }
 
+// drop closes all idle connections and lets them be away for a while. What those that stay notice of the dropping is
+// measured, unless there is such a while.
+func (r *mqttRun) drop(ctx context.Context) error {
+	r.measure(&r.r.Storm.Latency, nil, r.m.now())
+	for i := range r.conns {
+		if c := &r.conns[i]; c.role == mqttIdleRole {
+			r.hangUp(c)
+		}
+		if i%dialBatch == 0 {
+			if err := r.serveUrgent(); err != nil {
+				return err
+			}
+		}
+	}
+	if r.o.Away == 0 {
+		return nil
+	}
+	r.measure(nil, nil, 0)
+	for end := r.m.now() + r.o.Away; r.m.now() < end && ctx.Err() == nil; {
+		wait, err := r.publishDue()
+		if err != nil {
+			return err
+		}
+		if err := r.serve(min(wait, end-r.m.now())); err != nil {
+			return err
+		}
+	}
+	r.measure(&r.r.Storm.Latency, nil, r.m.now())
+	return nil
+}
+
 // endure drops all idle connections and waits until they are back, while the others go on.
 func (r *mqttRun) endure(ctx context.Context) error {
 	s := &mqttStorm{r: r}
@@ -74,18 +105,11 @@ func (r *mqttRun) endure(ctx context.Context) error {
 			return fmt.Errorf("restarting the server: %w", err)
 		}
 	}
-	r.storm, s.began = s, r.m.now()
-	r.measure(&r.r.Storm.Latency, nil, s.began)
-	for i := range r.conns {
-		if c := &r.conns[i]; c.role == mqttIdleRole {
-			r.hangUp(c)
-		}
-		if i%dialBatch == 0 {
-			if err := r.serveUrgent(); err != nil {
-				return err
-			}
-		}
+	r.storm = s
+	if err := r.drop(ctx); err != nil {
+		return err
 	}
+	s.began = r.m.now()
 	for r.progress = s.began; s.left > 0; {
 		wait, err := r.publishDue()
 		if err != nil {
