@@ -107,6 +107,14 @@ func CommandSubject(id, command, method string) string {
 	return subjectOf(id, "commands/"+command+"/request/"+method)
 }
 
+// CheckMethod tells why a text cannot be the method of a command, with [ErrMethod].
+func (s *Service) CheckMethod(method string) error {
+	if method == "" || len(method) > maxMethod || !plain(method) || strings.ContainsAny(method, "/+#") {
+		return fmt.Errorf("%w: it must have 1 to %d visible characters, and none of / + #", ErrMethod, maxMethod)
+	}
+	return nil
+}
+
 // Send gives a command to a device, and returns when that is on disk. It is sent when the device is connected.
 func (s *Service) Send(ctx context.Context, id, method string, payload []byte, o CallOptions) (Command, error) {
 	return s.SendAs(ctx, s.NewCommandID(), id, method, payload, o)
@@ -165,10 +173,11 @@ func (s *Service) newCommand(ctx context.Context, command, id, method string, pa
 	if err != nil {
 		return c, nil, fmt.Errorf("%w: %w", ErrNoCommand, err)
 	}
+	if err := s.CheckMethod(method); err != nil {
+		return c, nil, err
+	}
 	o.Expiry = orDefault(o.Expiry, DefaultExpiry)
 	switch {
-	case method == "" || len(method) > maxMethod || !plain(method) || strings.ContainsAny(method, "/+#"):
-		return c, nil, fmt.Errorf("%w: it must have 1 to %d visible characters, and none of / + #", ErrMethod, maxMethod)
 	case len(payload) > s.config.Limits.Payload:
 		return c, nil, fmt.Errorf("%w: it has %d bytes, at most %d are allowed", ErrPayload, len(payload), s.config.Limits.Payload)
 	case o.Expiry > MaxExpiry:

@@ -287,11 +287,8 @@ func (a *answers) close() {
 	}
 }
 
-// ask puts an event into the inbox, and returns the answer to it. When the context ends first, the event is handled nevertheless.
+// ask puts an event into the inbox, and returns the answer to it. When the context ends first, the event is stored and will be handled.
 func (s *Service) ask(ctx context.Context, e *event.Event) (*event.Event, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	request := e.ID.String()
 	answer, err := s.answers.open(request)
 	if err != nil {

@@ -138,6 +138,9 @@ func (s *Service) change(ctx context.Context, id string, fn func(e *entry, b *st
 	}
 }
 
+// CheckID tells why a text cannot be the identifier of a device, with [ErrID].
+func (s *Service) CheckID(id string) error { return s.config.validID(id) }
+
 // Declare makes a device known, or changes the type and the tags of one that is, and returns it.
 func (s *Service) Declare(ctx context.Context, id, kind string, tags []string) (d Device, err error) {
 	if err := errors.Join(s.config.validID(id), s.config.checkLabels(kind, tags)); err != nil {

@@ -62,6 +62,16 @@ var apiRoutes = []route{
 	{http.MethodPost, "/v1/dead/redrive", rightAdmin, (*Door).redriveDead, nil},
 	{http.MethodPost, "/v1/dead/drop", rightAdmin, (*Door).dropDead, nil},
 
+	{http.MethodGet, "/v1/devices", rightLogin, (*Door).listDevices, []string{"after", "limit", "type", "tags", "online"}},
+	{http.MethodGet, "/v1/devices/{id}", rightLogin, (*Door).showDevice, nil},
+	{http.MethodPut, "/v1/devices/{id}", rightAdmin, (*Door).declareDevice, nil},
+	{http.MethodDelete, "/v1/devices/{id}", rightAdmin, (*Door).removeDevice, nil},
+	{http.MethodGet, "/v1/devices/{id}/state", rightLogin, (*Door).showState, nil},
+	{http.MethodPatch, "/v1/devices/{id}/state", rightLogin, (*Door).updateState, nil},
+	{http.MethodGet, "/v1/devices/{id}/commands", rightLogin, (*Door).listCommands, nil},
+	{http.MethodPost, "/v1/devices/{id}/commands", rightLogin, (*Door).sendCommand, nil},
+	{http.MethodGet, "/v1/devices/{id}/commands/{command}", rightLogin, (*Door).showCommand, nil},
+
 	{http.MethodGet, "/v1/backup", rightAdmin, (*Door).backup, []string{"corrupt"}},
 	{http.MethodGet, "/v1/verify", rightAdmin, (*Door).verify, nil},
 
@@ -202,8 +212,8 @@ func (d *Door) may(c *call, action auth.Action, target string) error {
 
 // corsMethods and corsHeaders are what pages of [Options].Origins may use.
 const (
-	corsMethods = "GET, POST, PATCH, DELETE"
-	corsExpose  = "Location, Retry-After, WWW-Authenticate"
+	corsMethods = "GET, POST, PUT, PATCH, DELETE"
+	corsExpose  = "ETag, Location, Retry-After, WWW-Authenticate"
 )
 
 // crossOrigin refuses what a page of an origin that is not listed asks for, reading too, and tells the browser about one that is.

@@ -9,11 +9,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/consumer"
+	"github.com/spate-io/spate/device"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/store/memstore"
 	"github.com/spate-io/spate/stream"
@@ -47,6 +49,9 @@ func startAPI(t *testing.T, s setup, streams ...string) *apiKit {
 	if s.consumers {
 		k.consume()
 		s.options.Consumers = k.set
+		if s.devices {
+			s.options.Devices = k.keepDevices()
+		}
 	}
 	t.Cleanup(func() {
 		k.bus.Wait()
@@ -80,6 +85,37 @@ func (k *apiKit) consume() {
 			t.Error(err)
 		}
 	})
+}
+
+// exampleCommand is the command that "fan-7" has been given.
+const exampleCommand = "01932c07-3f2e-7c1a-9d5b-0e6f8a2b4c6d"
+
+// keepDevices returns devices: "fan-7", with a state of version 1 and a command.
+func (k *apiKit) keepDevices() *device.Service {
+	s, err := device.New(k.t.Context(), device.Options{Bus: k.bus, Consumers: k.set})
+	if err == nil {
+		_, err = s.Declare(k.t.Context(), "fan-7", "fan", []string{"hall"})
+	}
+	if err == nil {
+		_, err = s.UpdateState(k.t.Context(), "fan-7", device.Update{Reported: []byte(`{"on":true,"ON":1}`)})
+	}
+	if err == nil {
+		_, err = s.SendAs(k.t.Context(), exampleCommand, "fan-7", "spin", nil, device.CallOptions{})
+	}
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
+	defer cancel()
+	for {
+		if c, err := s.Command(ctx, "fan-7", exampleCommand); err == nil && c.State == device.Sent {
+			return s
+		}
+		if ctx.Err() != nil {
+			k.t.Fatal("the command was not sent")
+		}
+		runtime.Gosched()
+	}
 }
 
 // waitForDead waits until there is a dead letter at an offset or after it.

@@ -95,18 +95,23 @@ func (c *call) close(d *Door) { c.give(d, c.taken) }
 // decode reads a JSON body into value, strictly: unknown, repeated and foreign fields are errors, so that a setting which was
 // misspelled does not become the default in silence.
 func (d *Door) decode(c *call, value any) error {
-	t, p := mediaType(c.r)
-	if p != nil {
-		return p
-	}
-	if t != "application/json" && t != "application/merge-patch+json" {
-		return problemf(kindMedia, "the body must be JSON: Content-Type: application/json, not %.80q", t)
-	}
-	data, err := d.body(c, d.opts.Limits.Body)
+	data, err := d.jsonBody(c)
 	if err != nil {
 		return err
 	}
 	return strictly(data, value)
+}
+
+// jsonBody reads a body that must be JSON, by its media type.
+func (d *Door) jsonBody(c *call) ([]byte, error) {
+	t, p := mediaType(c.r)
+	if p != nil {
+		return nil, p
+	}
+	if t != "application/json" && t != "application/merge-patch+json" {
+		return nil, problemf(kindMedia, "the body must be JSON: Content-Type: application/json, not %.80q", t)
+	}
+	return d.body(c, d.opts.Limits.Body)
 }
 
 func strictly(data []byte, value any) error {

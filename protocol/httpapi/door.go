@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/device"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/protocol/websocket"
@@ -51,6 +52,8 @@ type Options struct {
 	// Consumers is what the API manages consumers and dead letters with.
 	// Default: none, and there are none to manage.
 	Consumers Consumers
+	// Devices is what the API looks at and changes devices with. Default: none.
+	Devices *device.Service
 	// WebSockets are what is served at paths of the door besides the API's own
 	// /v1/ws. They need Engine, which adopts their connections. Default: none.
 	WebSockets map[string]websocket.Endpoint

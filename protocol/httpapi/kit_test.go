@@ -49,6 +49,7 @@ type setup struct {
 	host    string // default 127.0.0.1:0
 
 	consumers bool // the API has consumers, see apiKit.set
+	devices   bool // and devices, see apiKit.keepDevices
 }
 
 func start(t *testing.T, s setup) *kit {

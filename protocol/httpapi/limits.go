@@ -116,6 +116,8 @@ const (
 	maxAttributes = 256
 	// firstBody is what is allocated for a body of unknown length.
 	firstBody = 512
+	// maxCommandWait is how long a request waits for the answer of a device.
+	maxCommandWait = time.Minute
 	// reconnectAfter is how long a client of server-sent events waits before it connects again.
 	reconnectAfter = 2 * time.Second
 	// leftOutAfter is how long a closing that had no line in the log waits to be counted in one.

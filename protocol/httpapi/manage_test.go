@@ -247,7 +247,7 @@ func TestRights(t *testing.T) {
 	guest := config.Roles["guest"]
 	guest.Subscribe, guest.Publish = []string{"orders/a/#"}, []string{"inbox/{user}"}
 	config.Roles["guest"] = guest
-	k := startAPI(t, setup{auth: config, consumers: true}, "orders orders/#", "news orders/a/news")
+	k := startAPI(t, setup{auth: config, consumers: true, devices: true}, "orders orders/#", "news orders/a/news")
 	anna := basic("anna", "secret")
 	for _, s := range []step{
 		{"POST", "/v1/publish/inbox/anna", "x", 202, ""},
@@ -265,12 +265,13 @@ func TestRights(t *testing.T) {
 	}
 	for _, route := range httpapi.Routes() {
 		method, path, _ := strings.Cut(route, " ")
-		path = strings.NewReplacer("{name}", "orders", "{id}", "0", "{subject...}", "a", "{kind}", "forbidden").Replace(path)
+		path = strings.NewReplacer("{name}", "orders", "{id}", "0", "{subject...}", "a", "{kind}", "forbidden", "{command}", exampleCommand).Replace(path)
 		open := path == "/v1/openapi.json" || strings.HasPrefix(path, "/v1/problems/")
 		if got := k.send(method, path, "", "X-Nobody: yes"); !open {
 			got.wantProblem(t, 401, "not-authenticated")
 		}
-		own := open || path == "/v1/events" || path == "/v1/subscribe" || path == "/v1/publish/a" || path == "/v1/streams/orders/events"
+		own := open || path == "/v1/events" || path == "/v1/subscribe" || path == "/v1/publish/a" || path == "/v1/streams/orders/events" ||
+			path == "/v1/devices" || route == "POST /v1/devices/{id}/commands" // which say what is not allowed once they are read
 		if got := k.send(method, path, "", anna); !own {
 			got.wantProblem(t, 403, "forbidden")
 		}

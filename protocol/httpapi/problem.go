@@ -10,6 +10,7 @@ import (
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/consumer"
+	"github.com/spate-io/spate/device"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
@@ -20,28 +21,29 @@ type kind string
 
 // The kinds of problems.
 const (
-	kindRequest     kind = "invalid-request"
-	kindPlace       kind = "invalid-place"
-	kindAuth        kind = "not-authenticated"
-	kindForbidden   kind = "forbidden"
-	kindOrigin      kind = "cross-origin"
-	kindNotFound    kind = "not-found"
-	kindMethod      kind = "method-not-allowed"
-	kindSlow        kind = "request-timeout"
-	kindConflict    kind = "conflict"
-	kindGone        kind = "resume-token-outlived"
-	kindTooLarge    kind = "too-large"
-	kindMedia       kind = "unsupported-media-type"
-	kindEvent       kind = "invalid-event"
-	kindConfig      kind = "invalid-configuration"
-	kindTries       kind = "too-many-tries"
-	kindTooMany     kind = "too-many-from-address"
-	kindInternal    kind = "internal"
-	kindCorrupt     kind = "corrupt-record"
-	kindBusy        kind = "busy"
-	kindUnavailable kind = "unavailable"
-	kindTimeout     kind = "timeout"
-	kindFull        kind = "disk-full"
+	kindRequest      kind = "invalid-request"
+	kindPlace        kind = "invalid-place"
+	kindAuth         kind = "not-authenticated"
+	kindForbidden    kind = "forbidden"
+	kindOrigin       kind = "cross-origin"
+	kindNotFound     kind = "not-found"
+	kindMethod       kind = "method-not-allowed"
+	kindSlow         kind = "request-timeout"
+	kindConflict     kind = "conflict"
+	kindGone         kind = "resume-token-outlived"
+	kindPrecondition kind = "precondition-failed"
+	kindTooLarge     kind = "too-large"
+	kindMedia        kind = "unsupported-media-type"
+	kindEvent        kind = "invalid-event"
+	kindConfig       kind = "invalid-configuration"
+	kindTries        kind = "too-many-tries"
+	kindTooMany      kind = "too-many-from-address"
+	kindInternal     kind = "internal"
+	kindCorrupt      kind = "corrupt-record"
+	kindBusy         kind = "busy"
+	kindUnavailable  kind = "unavailable"
+	kindTimeout      kind = "timeout"
+	kindFull         kind = "disk-full"
 )
 
 // problemType is what the kinds stand for, to which the type of a problem leads.
@@ -51,28 +53,29 @@ type problemType struct {
 }
 
 var problemTypes = map[kind]problemType{
-	kindRequest:     {"The request cannot be understood", http.StatusBadRequest},
-	kindPlace:       {"There is no such place to read from", http.StatusBadRequest},
-	kindAuth:        {"Authentication is required", http.StatusUnauthorized},
-	kindForbidden:   {"Not permitted", http.StatusForbidden},
-	kindOrigin:      {"Pages of this origin may not call this server", http.StatusForbidden},
-	kindNotFound:    {"There is no such thing", http.StatusNotFound},
-	kindMethod:      {"The method is not allowed here", http.StatusMethodNotAllowed},
-	kindSlow:        {"The request did not arrive in time", http.StatusRequestTimeout},
-	kindConflict:    {"It conflicts with what is there", http.StatusConflict},
-	kindGone:        {"The stream was replaced since the resume token was given out", http.StatusGone},
-	kindTooLarge:    {"It is too large", http.StatusRequestEntityTooLarge},
-	kindMedia:       {"The media type is not supported here", http.StatusUnsupportedMediaType},
-	kindEvent:       {"The event cannot be published", http.StatusUnprocessableEntity},
-	kindConfig:      {"The configuration is not usable", http.StatusUnprocessableEntity},
-	kindTries:       {"Too many failed logins", http.StatusTooManyRequests},
-	kindTooMany:     {"Too many subscriptions from one address", http.StatusTooManyRequests},
-	kindInternal:    {"The server failed", http.StatusInternalServerError},
-	kindCorrupt:     {"A stored record is corrupt", http.StatusInternalServerError},
-	kindBusy:        {"The server is busy", http.StatusServiceUnavailable},
-	kindUnavailable: {"The server takes no work now", http.StatusServiceUnavailable},
-	kindTimeout:     {"It took too long", http.StatusGatewayTimeout},
-	kindFull:        {"The disk is full", http.StatusInsufficientStorage},
+	kindRequest:      {"The request cannot be understood", http.StatusBadRequest},
+	kindPlace:        {"There is no such place to read from", http.StatusBadRequest},
+	kindAuth:         {"Authentication is required", http.StatusUnauthorized},
+	kindForbidden:    {"Not permitted", http.StatusForbidden},
+	kindOrigin:       {"Pages of this origin may not call this server", http.StatusForbidden},
+	kindNotFound:     {"There is no such thing", http.StatusNotFound},
+	kindMethod:       {"The method is not allowed here", http.StatusMethodNotAllowed},
+	kindSlow:         {"The request did not arrive in time", http.StatusRequestTimeout},
+	kindConflict:     {"It conflicts with what is there", http.StatusConflict},
+	kindGone:         {"The stream was replaced since the resume token was given out", http.StatusGone},
+	kindPrecondition: {"It is not as the request expects it", http.StatusPreconditionFailed},
+	kindTooLarge:     {"It is too large", http.StatusRequestEntityTooLarge},
+	kindMedia:        {"The media type is not supported here", http.StatusUnsupportedMediaType},
+	kindEvent:        {"The event cannot be published", http.StatusUnprocessableEntity},
+	kindConfig:       {"The configuration is not usable", http.StatusUnprocessableEntity},
+	kindTries:        {"Too many failed logins", http.StatusTooManyRequests},
+	kindTooMany:      {"Too many subscriptions from one address", http.StatusTooManyRequests},
+	kindInternal:     {"The server failed", http.StatusInternalServerError},
+	kindCorrupt:      {"A stored record is corrupt", http.StatusInternalServerError},
+	kindBusy:         {"The server is busy", http.StatusServiceUnavailable},
+	kindUnavailable:  {"The server takes no work now", http.StatusServiceUnavailable},
+	kindTimeout:      {"It took too long", http.StatusGatewayTimeout},
+	kindFull:         {"The disk is full", http.StatusInsufficientStorage},
 }
 
 // problemPath is where the types of problems are described.
@@ -167,6 +170,20 @@ var sentinels = []struct {
 	{stream.ErrExists, kindConflict},
 	{stream.ErrRead, kindConflict},
 	{stream.ErrConfig, kindConfig},
+	{device.ErrNotFound, kindNotFound},
+	{device.ErrNoCommand, kindNotFound},
+	{device.ErrID, kindRequest},
+	{device.ErrLabel, kindRequest},
+	{device.ErrMethod, kindRequest},
+	{device.ErrExpiry, kindRequest},
+	{device.ErrDocument, kindRequest},
+	{device.ErrVersion, kindPrecondition},
+	{device.ErrTooLarge, kindTooLarge},
+	{device.ErrPayload, kindTooLarge},
+	{device.ErrOnline, kindConflict},
+	{device.ErrTooMany, kindConflict},
+	{device.ErrQueue, kindBusy},
+	{device.ErrBusy, kindBusy},
 	{event.ErrTooLong, kindTooLarge},
 	{event.ErrEmpty, kindEvent},
 	{event.ErrTooDeep, kindEvent},
