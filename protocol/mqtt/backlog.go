@@ -36,6 +36,10 @@ type place struct {
 func (b *Broker) acquireBacklog(f event.Filter) *backlog {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.acquireBacklogLocked(f)
+}
+
+func (b *Broker) acquireBacklogLocked(f event.Filter) *backlog {
 	l := b.backlogs[f]
 	if l == nil {
 		l = &backlog{broker: b, filter: f}
@@ -50,6 +54,10 @@ func (b *Broker) acquireBacklog(f event.Filter) *backlog {
 func (b *Broker) releaseBacklog(l *backlog) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.releaseBacklogLocked(l)
+}
+
+func (b *Broker) releaseBacklogLocked(l *backlog) {
 	if l.users--; l.users == 0 {
 		delete(b.backlogs, l.filter)
 		b.tap.Remove(l.filter)

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/spate-io/spate/store"
@@ -15,6 +16,7 @@ type marks struct {
 	mu     sync.Mutex
 	dirty  []*session
 	shares []*share
+	waits  []*share // what waits for them may be handed out
 }
 
 // note has the progress of a session written soon. The caller has the lock of the session.
@@ -31,9 +33,12 @@ func (m *marks) note(s *session) {
 // flush writes what has changed.
 func (m *marks) flush() {
 	m.mu.Lock()
-	todo, shares := m.dirty, m.shares
-	m.dirty, m.shares = nil, nil
+	todo, shares, waits := m.dirty, m.shares, m.waits
+	m.dirty, m.shares, m.waits = nil, nil, nil
 	m.mu.Unlock()
+	for _, sh := range waits {
+		sh.serve()
+	}
 	m.writeShares(shares)
 	for len(todo) > 0 {
 		n := min(len(todo), marksBatch)
@@ -78,6 +83,15 @@ func (m *marks) noteShare(sh *share) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.shares = append(m.shares, sh)
+}
+
+// serveSoon has what waits for a shared subscription handed out by Run, where nobody is there who may read from the log.
+func (m *marks) serveSoon(sh *share) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !slices.Contains(m.waits, sh) {
+		m.waits = append(m.waits, sh)
+	}
 }
 
 func (m *marks) writeShares(shares []*share) {

@@ -212,7 +212,7 @@ func (s *session) restore(r recordSub) error {
 	s.subs.put(sub)
 	if sub.share != nil {
 		s.sharing = true
-		return sub.share.join(s, sub)
+		return s.broker.joinShare(s, sub, 0)
 	}
 	return nil
 }
@@ -245,7 +245,8 @@ func (b *Broker) recall(ctx context.Context) error {
 		if v.Revision != 0 && !sh.decode(v.Data) {
 			return fmt.Errorf("the place of the shared subscription %q is not readable", n.name)
 		}
-		sh.giveBack() // it is behind
+		sh.next = max(sh.next, sh.firstFrom())
+		sh.putBack() // it is behind
 		from = min(from, sh.next)
 	}
 	for f, l := range b.backlogs {

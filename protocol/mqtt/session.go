@@ -282,11 +282,9 @@ func (s *session) finishLocked(id uint16) {
 func (s *session) pump(c *conn) {
 	s.mu.Lock()
 	waits := s.conn == c && (s.queue.len() > 0 || s.replay != nil || s.lasting != nil && s.lasting.behind)
-	sharing := s.sharing
+	shares := s.sharesLocked()
 	s.mu.Unlock()
-	if sharing {
-		s.serveShares()
-	}
+	serve(shares)
 	if !waits {
 		return
 	}
@@ -298,16 +296,21 @@ func (s *session) pump(c *conn) {
 	s.replayOn(c)
 }
 
-// serveShares hands out what waits for the shared subscriptions of the session.
-func (s *session) serveShares() {
-	s.mu.Lock()
-	var shares []*share
+// sharesLocked returns the shared subscriptions of the session.
+func (s *session) sharesLocked() (shares []*share) {
+	if !s.sharing {
+		return nil
+	}
 	for sub := range s.subs.all {
 		if sub.share != nil {
 			shares = append(shares, sub.share)
 		}
 	}
-	s.mu.Unlock()
+	return shares
+}
+
+// serve hands out what waits for shared subscriptions.
+func serve(shares []*share) {
 	for _, sh := range shares {
 		sh.serve()
 	}

@@ -150,6 +150,7 @@ func (b *Broker) detach(c *conn, why error) {
 	}
 	s.conn, s.queue, s.replay = nil, nil, nil
 	s.giveBackLocked()
+	shares := s.sharesLocked()
 	w := s.will
 	s.will = nil
 	lasts := s.lasting != nil && s.lasting.expiry > 0
@@ -160,7 +161,7 @@ func (b *Broker) detach(c *conn, why error) {
 	s.mu.Unlock()
 	b.departed(c, s, engine.ReasonOf(why, engine.ReasonPeer).String())
 	b.parted(c, s, w, why, lasts)
-	s.serveShares() // what it has given back is for others
+	serve(shares) // what it has given back is for others
 }
 
 // parted decides what becomes of session and will.
@@ -338,7 +339,7 @@ func (s *session) subscribeAllLocked() error {
 	s.client = s.broker.bus.NewClient(s)
 	for sub := range s.subs.all {
 		if sub.share != nil {
-			if err := sub.share.join(s, sub); err != nil {
+			if err := s.broker.joinShare(s, sub, sub.from); err != nil {
 				return tooManySubscriptions(err)
 			}
 			continue

@@ -20,16 +20,19 @@ type shareName struct {
 // A share is a shared subscription: each message goes to one of its members. It is a subscription of its own on the bus for as long as a session has it. What the log captures
 // for it is handed out from there: the share has a place of its own, and what a member that goes away has not acknowledged is handed out again.
 type share struct {
-	broker  *Broker
-	name    shareName
-	byKey   bool
-	client  *bus.Client
-	backlog *backlog // once a lasting session is a member; not changed afterwards
+	broker *Broker
+	name   shareName
+	byKey  bool
 
+	// mu comes after the locks of a session and of the broker: whoever holds it asks no session.
 	mu       sync.Mutex
-	members  []member
+	client   *bus.Client
+	backlog  *backlog // once a lasting session is a member
+	members  []member // replaced and never changed, so that whoever chooses one needs no lock meanwhile
 	turn     int
 	behind   bool
+	serving  bool                // somebody hands out what waits: one at a time, for the order
+	again    bool                // there is more room than that one has seen
 	next     uint64              // the place after the last message that was handed out
 	flight   map[uint64]struct{} // handed out and not acknowledged
 	returned []uint64            // given back, sorted
@@ -41,76 +44,71 @@ type member struct {
 	sub     *subscription
 }
 
-// shareOf returns the shared subscription of a name, making it.
-func (b *Broker) shareOf(n shareName) *share {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	sh := b.shares[n]
-	if sh == nil {
-		sh = &share{broker: b, name: n, flight: map[uint64]struct{}{}}
-		sh.byKey = slices.Contains(b.config.ByKey, n.name) || slices.Contains(b.config.ByKey, "*")
-		b.shares[n] = sh
-	}
+// newShare returns a shared subscription that nobody has yet.
+func (b *Broker) newShare(n shareName) *share {
+	sh := &share{broker: b, name: n}
+	sh.byKey = slices.Contains(b.config.ByKey, n.name) || slices.Contains(b.config.ByKey, "*")
 	return sh
 }
 
-// join makes a session a member, or again.
-func (sh *share) join(s *session, sub *subscription) error {
-	lasting := s.lasting != nil && sub.qos > 0
+// joinShare makes a session a member of the shared subscription of that name, or again. End is where the log ends.
+func (b *Broker) joinShare(s *session, sub *subscription, end uint64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if sh := b.shares[sub.share.name]; sh != nil {
+		sub.share = sh
+	}
+	sh := sub.share
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if i := sh.indexLocked(s); i >= 0 {
-		sh.members[i].sub = sub
-	} else {
-		sh.members = append(sh.members, member{s, sub})
-	}
-	if lasting && sh.backlog == nil {
-		sh.backlog = sh.broker.acquireBacklog(sh.name.filter)
-		sh.next = max(sh.next, sh.broker.logEnd())
-	}
 	if sh.client == nil {
-		sh.client = sh.broker.bus.NewClient(sh)
-		_, err := sh.client.Subscribe(sh.name.filter.String())
-		return err
+		client := b.bus.NewClient(sh)
+		if _, err := client.Subscribe(sh.name.filter.String()); err != nil {
+			return err
+		}
+		sh.client, sh.flight = client, map[uint64]struct{}{}
+		b.shares[sh.name] = sh
+	}
+	sh.members = append(sh.withoutLocked(s), member{s, sub})
+	if s.lasting != nil && sub.qos > 0 && sh.backlog == nil {
+		sh.backlog, sh.next = b.acquireBacklogLocked(sh.name.filter), max(sh.next, end)
+		sh.noteLocked()
 	}
 	return nil
 }
 
-func (sh *share) indexLocked(s *session) int {
-	return slices.IndexFunc(sh.members, func(m member) bool { return m.session == s })
+// withoutLocked returns a copy of the members without a session.
+func (sh *share) withoutLocked(s *session) []member {
+	return slices.DeleteFunc(slices.Clone(sh.members), func(m member) bool { return m.session == s })
 }
 
 // leave is told that a session has the subscription no longer.
 func (sh *share) leave(s *session) {
+	b := sh.broker
+	b.mu.Lock()
 	sh.mu.Lock()
-	i := sh.indexLocked(s)
-	if i >= 0 {
-		sh.members = slices.Delete(sh.members, i, i+1)
-	}
-	client, backlog, last := sh.client, sh.backlog, len(sh.members) == 0
+	sh.members = sh.withoutLocked(s)
+	client := sh.client
+	last := len(sh.members) == 0 && client != nil
 	if last {
-		sh.client, sh.backlog = nil, nil
+		delete(b.shares, sh.name)
 		if sh.behind {
-			backlog.leave()
-			sh.behind = false
+			sh.backlog.leave()
 		}
+		if sh.backlog != nil {
+			b.releaseBacklogLocked(sh.backlog)
+		}
+		sh.client, sh.backlog, sh.behind = nil, nil, false
+	}
+	if sh.behind {
+		b.marks.serveSoon(sh) // another member may have room
 	}
 	sh.mu.Unlock()
+	b.mu.Unlock()
 	if !last {
 		return
 	}
-	if client != nil {
-		client.Close()
-	}
-	if backlog != nil {
-		sh.broker.releaseBacklog(backlog)
-	}
-	b := sh.broker
-	b.mu.Lock()
-	if b.shares[sh.name] == sh {
-		delete(b.shares, sh.name)
-	}
-	b.mu.Unlock()
+	client.Close()
 	if b.store != nil {
 		b.forget(shareKey(sh.name))
 	}
@@ -119,39 +117,45 @@ func (sh *share) leave(s *session) {
 // Deliver gives a message to a member.
 func (sh *share) Deliver(m *bus.Message) bool {
 	offset, size, logged := sh.broker.place(m)
-	if !logged || sh.backlog == nil {
+	if !logged || !sh.keeps() {
 		return sh.deliverLive(m)
 	}
-	sh.mu.Lock()
-	if offset < sh.next {
-		sh.mu.Unlock()
+	if !sh.take(offset, size) {
 		return true
 	}
-	to, ok := sh.chooseLocked(m.Event(), true)
-	if sh.behind || !ok {
-		if !sh.behind {
-			sh.behind = true
-			sh.backlog.join()
-		}
-		sh.mu.Unlock()
-		sh.backlog.note(offset, size)
-		return true
-	}
-	sh.next = offset + 1
-	sh.flight[offset] = struct{}{}
-	sh.mu.Unlock()
 	d := dispatch{message: m, meta: metaOf(m.Event())}
-	if !to.session.sendShared(sh, &d, to.sub, offset) {
+	if !sh.handOut(&d, m.Event(), offset) {
 		sh.giveBack(offset)
 	}
 	return true
 }
 
+// keeps tells whether what cannot be handed out waits in the log.
+func (sh *share) keeps() bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.backlog != nil
+}
+
+// take takes a message that is delivered in order to hand it out, unless others wait: then it waits too.
+func (sh *share) take(offset uint64, size int) bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	switch {
+	case sh.backlog == nil || offset < sh.next:
+		return false
+	case sh.behind:
+		sh.backlog.note(offset, size)
+		return false
+	}
+	sh.next = offset + 1
+	sh.flight[offset] = struct{}{}
+	return true
+}
+
 // deliverLive gives a message that is not in the log to a member: at most once.
 func (sh *share) deliverLive(m *bus.Message) bool {
-	sh.mu.Lock()
-	to, ok := sh.chooseLocked(m.Event(), false)
-	sh.mu.Unlock()
+	to, ok := sh.choose(m.Event(), false)
 	if !ok {
 		return false
 	}
@@ -170,44 +174,52 @@ func (sh *share) deliverLive(m *bus.Message) bool {
 	return s.sendLocked(&d, qos)
 }
 
-// chooseLocked returns the member that a message goes to: the next one that has room, or, by key, the one that has all of this key. By turns, one that has room is asked
-// for only if it must.
-func (sh *share) chooseLocked(e *event.Event, must bool) (member, bool) {
+// choose returns the member that a message goes to: the next one that has room, or, by key, the one that has all of this key. By turns, one that has no room is asked
+// for only if it must not.
+func (sh *share) choose(e *event.Event, must bool) (member, bool) {
+	sh.mu.Lock()
+	members, turn := sh.members, sh.turn
+	sh.mu.Unlock()
 	if sh.byKey {
-		return sh.chooseByKeyLocked(e, must)
+		return chooseByKey(members, e, must)
 	}
 	var waiting member
-	for i := range sh.members {
-		m := sh.members[(sh.turn+i)%len(sh.members)]
+	after := turn
+	for i := range members {
+		at := (turn + i) % len(members)
+		m := members[at]
 		there, room := m.session.takes()
-		if !there {
-			continue
-		}
-		if room {
-			sh.turn = (sh.turn + i + 1) % len(sh.members)
+		if there && room {
+			sh.turnTo(at + 1)
 			return m, true
 		}
-		if waiting.session == nil {
-			waiting = m
+		if there && waiting.session == nil {
+			waiting, after = m, at+1
 		}
 	}
 	if waiting.session == nil || must {
 		return member{}, false
 	}
-	sh.turn++
+	sh.turnTo(after)
 	return waiting, true
+}
+
+func (sh *share) turnTo(at int) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.turn = at
 }
 
 var keySeed = maphash.MakeSeed()
 
-// chooseByKeyLocked gives every key to the member with the greatest hash of both (rendezvous hashing): when members come and go, only what they had moves.
-func (sh *share) chooseByKeyLocked(e *event.Event, must bool) (best member, ok bool) {
+// chooseByKey gives every key to the member with the greatest hash of both (rendezvous hashing): when members come and go, only what they had moves.
+func chooseByKey(members []member, e *event.Event, must bool) (best member, ok bool) {
 	key := e.Key
 	if key == "" {
 		key = e.Subject
 	}
 	most, room := uint64(0), false
-	for _, m := range sh.members {
+	for _, m := range members {
 		there, has := m.session.takes()
 		if !there {
 			continue
@@ -274,8 +286,14 @@ func (sh *share) done(offset uint64) {
 	sh.noteLocked()
 }
 
-// giveBack is told that a message was not acknowledged by the member that had it.
-func (sh *share) giveBack(offsets ...uint64) {
+// giveBack is told that a message was not acknowledged by the member that had it, or could not be given to any.
+func (sh *share) giveBack(offset uint64) {
+	sh.putBack(offset)
+	sh.broker.marks.serveSoon(sh) // a member may have got room meanwhile
+}
+
+// putBack has messages wait again that were to be handed out.
+func (sh *share) putBack(offsets ...uint64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for _, offset := range offsets {
@@ -285,17 +303,18 @@ func (sh *share) giveBack(offsets ...uint64) {
 			sh.returned = slices.Insert(sh.returned, at, offset)
 		}
 	}
-	if !sh.behind && sh.backlog != nil {
+	if sh.backlog != nil && !sh.behind {
 		sh.behind = true
 		sh.backlog.join()
 	}
 }
 
-// claim takes the next messages that are to be handed out.
+// claim takes the next messages that are to be handed out. If there are none, nobody serves any more.
 func (sh *share) claim(most int) []uint64 {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if !sh.behind || sh.backlog == nil {
+	if !sh.behind {
+		sh.serving = false
 		return nil
 	}
 	n := min(most, len(sh.returned))
@@ -303,7 +322,7 @@ func (sh *share) claim(most int) []uint64 {
 	sh.returned = slices.Delete(sh.returned, 0, n)
 	places = sh.backlog.from(places, sh.next, most-n)
 	if len(places) == 0 {
-		sh.behind = false
+		sh.behind, sh.serving = false, false
 		sh.backlog.leave()
 		return nil
 	}
@@ -314,43 +333,78 @@ func (sh *share) claim(most int) []uint64 {
 	return places
 }
 
+// begin tells whether the caller is to hand out what waits. If somebody does already, that one looks again.
+func (sh *share) begin() bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.serving {
+		sh.again = true
+		return false
+	}
+	sh.serving, sh.again = sh.behind, false
+	return sh.behind
+}
+
+// end tells whether there is nothing more to do for now.
+func (sh *share) end() bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.again {
+		sh.again = false
+		return false
+	}
+	sh.serving = false
+	return true
+}
+
 // serve hands out what waits, as far as members take it. It reads from the log, so it is not called where nothing may block.
 func (sh *share) serve() {
+	if !sh.begin() {
+		return
+	}
 	for {
 		places := sh.claim(pageMessages)
 		if len(places) == 0 {
 			return
 		}
-		records, err := sh.broker.readLog(places)
-		if err != nil {
-			sh.broker.log.Error("reading what waits for a shared subscription", "share", sh.name.name, "filter", sh.name.filter.String(), "error", err)
-			sh.giveBack(places...)
+		if !sh.servePage(places) && sh.end() {
 			return
-		}
-		for i, offset := range places {
-			e := records[offset]
-			if e == nil {
-				sh.done(offset)
-				continue
-			}
-			if !sh.handOut(e, offset) {
-				sh.giveBack(places[i:]...)
-				return
-			}
 		}
 	}
 }
 
-func (sh *share) handOut(e *event.Event, offset uint64) bool {
+// servePage hands out messages, and tells whether members took all of them.
+func (sh *share) servePage(places []uint64) bool {
+	slices.Sort(places) // what was given back may lie behind what was not
+	records, err := sh.broker.readLog(places)
+	if err != nil {
+		sh.broker.log.Error("reading what waits for a shared subscription", "share", sh.name.name, "filter", sh.name.filter.String(), "error", err)
+		sh.putBack(places...)
+		return false
+	}
+	for i, offset := range places {
+		e := records[offset]
+		if e == nil {
+			sh.done(offset)
+			continue
+		}
+		d := dispatch{event: e, meta: metaOf(e)}
+		if !sh.handOut(&d, e, offset) {
+			sh.putBack(places[i:]...)
+			return false
+		}
+	}
+	return true
+}
+
+// handOut gives a message to a member, unless none takes it now. One may go just when it was chosen.
+func (sh *share) handOut(d *dispatch, e *event.Event, offset uint64) bool {
 	for {
-		sh.mu.Lock()
-		to, ok := sh.chooseLocked(e, true)
-		sh.mu.Unlock()
+		to, ok := sh.choose(e, true)
 		if !ok {
 			return false
 		}
-		d := dispatch{event: e, meta: metaOf(e)}
-		if to.session.sendShared(sh, &d, to.sub, offset) {
+		if to.session.sendShared(sh, d, to.sub, offset) {
 			return true
 		}
 	}
@@ -376,6 +430,17 @@ func (sh *share) encode() []byte {
 		b = binary.AppendUvarint(b, offset)
 	}
 	return b
+}
+
+// firstFrom is where the first of the members that the log is kept for has joined: what is before was never for them, and the place was perhaps not written yet.
+func (sh *share) firstFrom() uint64 {
+	first := ^uint64(0)
+	for _, m := range sh.members {
+		if m.session.lasting != nil && m.sub.qos > 0 {
+			first = min(first, m.sub.from)
+		}
+	}
+	return first
 }
 
 // decode reads it: what had been handed out is handed out again.

@@ -103,7 +103,7 @@ func (b *Broker) parse(text string) (*subscription, error) {
 	if sub.filter, err = event.ParseFilter(filter, b.events); err != nil {
 		return nil, err
 	}
-	sub.share = b.shareOf(shareName{name, sub.filter})
+	sub.share = b.newShare(shareName{name, sub.filter})
 	return sub, nil
 }
 
@@ -135,6 +135,8 @@ func (s *session) enter(sub *subscription) (existed bool, err error) {
 	b := s.broker
 	if s.lasting != nil && sub.qos > 0 && sub.share == nil {
 		sub.backlog = b.acquireBacklog(sub.filter) // from here on the log captures it
+	}
+	if s.lasting != nil {
 		sub.from = b.logEnd()
 	}
 	s.mu.Lock()
@@ -143,7 +145,11 @@ func (s *session) enter(sub *subscription) (existed bool, err error) {
 	if old == nil && s.subs.len() >= b.limits.Subscriptions {
 		err = fmt.Errorf("%d subscriptions of one session: %w", s.subs.len(), bus.ErrTooMany)
 	}
-	if err == nil && old == nil && sub.share == nil && s.client != nil {
+	switch {
+	case err != nil:
+	case sub.share != nil:
+		err = b.joinShare(s, sub, sub.from)
+	case old == nil && s.client != nil:
 		_, err = s.client.Subscribe(sub.text)
 	}
 	if err != nil {
@@ -152,31 +158,26 @@ func (s *session) enter(sub *subscription) (existed bool, err error) {
 		}
 		return false, err
 	}
-	if old != nil {
-		if old.backlog != nil && sub.backlog != nil {
-			sub.from = old.from // what waits for it goes on waiting
-		}
-		s.leaveLocked(old)
-	}
 	if sub.backlog != nil && s.lasting.behind {
 		sub.backlog.join()
 		if s.lasting.away {
 			sub.backlog.listen()
 		}
 	}
+	if old != nil {
+		if sub.share != nil || old.backlog != nil && sub.backlog != nil {
+			sub.from = old.from // what waits for it goes on waiting
+		}
+		s.releaseBacklogLocked(old) // after the new one has joined: the last to leave takes what was noted along
+	}
 	s.subs.put(sub)
 	s.sharing = s.sharing || sub.share != nil
-	if sub.share != nil {
-		err = sub.share.join(s, sub)
-	}
-	return old != nil, err
+	return old != nil, nil
 }
 
 // leaveLocked lets go of what a subscription holds.
 func (s *session) leaveLocked(sub *subscription) {
-	if s.lasting != nil {
-		s.releaseBacklogLocked(sub)
-	}
+	s.releaseBacklogLocked(sub)
 	if sub.share != nil {
 		sub.share.leave(s)
 	}
