@@ -31,13 +31,14 @@ func parseAddress(url string) (address, error) {
 	}
 	protocol, suffix, suffixed := strings.Cut(scheme, "+")
 	a := address{url: url, scheme: scheme, protocol: protocol, network: "tcp", host: rest}
-	if protocol == "mqtts" { // the usual name of mqtt+tls
-		a.protocol, a.tls = "mqtt", true
+	switch protocol { // the usual names of mqtt+tls and ws+tls
+	case "mqtts", "wss":
+		a.protocol, a.tls = strings.TrimSuffix(protocol, "s"), true
 	}
 	switch a.protocol {
-	case "echo", "resp", "http", "mqtt":
+	case "echo", "resp", "http", "mqtt", "ws":
 	default:
-		return wrong("the protocol %q is not known; echo, resp, http, mqtt and mqtts are", protocol)
+		return wrong("the protocol %q is not known; echo, resp, http, mqtt, mqtts, ws and wss are", protocol)
 	}
 	switch {
 	case suffixed && protocol != a.protocol:

@@ -108,7 +108,7 @@ func (a *App) build() error {
 	a.door, err = httpapi.New(httpapi.Options{
 		Auth: a.auth, Engine: a.engine, Tasks: &a.tasks, Metrics: o.Metrics, Ready: a.ready, Limits: o.HTTP,
 		Hosts: o.Hosts, PProf: o.PProf, Logger: o.Logger, Tracer: o.Tracer,
-		Bus: a.bus, Consumers: a.manager(), Devices: a.devices, Origins: o.Origins, Event: o.Bus.Event,
+		Bus: a.bus, Consumers: a.manager(), Devices: a.devices, Origins: o.Origins, WebSocket: o.WebSocket, Event: o.Bus.Event,
 	})
 	if err != nil {
 		return err

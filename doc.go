@@ -12,7 +12,7 @@
 //
 // # Listeners
 //
-// A listener is a URL: a protocol (echo, resp or http), optionally +tls or
+// A listener is a URL: a protocol (echo, resp, mqtt, ws or http), optionally +tls or
 // +unix, and an address. [App.Listen] opens the socket, so the port is known and
 // taken when it returns; peers are served from [App.Run] on, and until then wait
 // in the kernel's queue. So the order in which an application is put together

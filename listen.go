@@ -18,7 +18,7 @@ import (
 
 // A Listener says where to listen and what to speak there. Only URL is needed.
 type Listener struct {
-	// URL is PROTOCOL://ADDRESS: echo, resp, mqtt or http, optionally with +tls (mqtts for MQTT) or
+	// URL is PROTOCOL://ADDRESS: echo, resp, mqtt, ws or http, optionally with +tls (mqtts for MQTT, wss for WebSockets) or
 	// +unix, and HOST:PORT or the path of a Unix socket. Port 0 chooses a free one.
 	URL string
 	// Certificates are for +tls. Default: Options.Certificates.
@@ -79,6 +79,8 @@ func (a *App) open(l Listener) (*socket, error) {
 		s.protocol = echo.Protocol{}
 	case "resp":
 		s.protocol = a.resp
+	case "ws":
+		s.protocol = a.door.WebSockets()
 	case "mqtt":
 		s.protocol = a.mqtt.Protocol(mqtt.ListenerOptions{Strict: l.Strict})
 	}

@@ -26,6 +26,8 @@ func TestListenURLs(t *testing.T) {
 		{"http://127.0.0.1:8080/metrics", "and nothing else"},
 		{"resp+unix://", "the path of the socket is missing"},
 		{"resp+tls://127.0.0.1:0", "TLS needs a certificate"},
+		{"wss://127.0.0.1:0", "TLS needs a certificate"},
+		{"wss+tls://127.0.0.1:0", "nothing comes after wss"},
 		{"resp://192.0.2.1:0", "no interface of this machine has it"},
 		{"resp+unix:///nowhere/at/all", "cannot listen on resp+unix:///nowhere/at/all"},
 	} {
@@ -58,6 +60,8 @@ func TestPromiseNoSurprise(t *testing.T) {
 		{"all interfaces, IPv6", open, spate.Listener{URL: "http://[::]:0"}, "configure auth"},
 		{"all interfaces, insecure", open, spate.Listener{URL: "resp://0.0.0.0:0", Insecure: true}, "configure auth"},
 		{"all interfaces, with auth", guarded, spate.Listener{URL: "resp://0.0.0.0:0"}, ""},
+		{"WebSockets on all interfaces", open, spate.Listener{URL: "ws://0.0.0.0:0"}, "configure auth"},
+		{"WebSockets on all interfaces, with auth", guarded, spate.Listener{URL: "ws://0.0.0.0:0"}, ""},
 		{"echo on all interfaces", open, spate.Listener{URL: "echo://0.0.0.0:0"}, "insecure: true"},
 		{"echo on all interfaces, with auth", guarded, spate.Listener{URL: "echo://0.0.0.0:0"}, "insecure: true"},
 		{"echo on all interfaces, meant", open, spate.Listener{URL: "echo://0.0.0.0:0", Insecure: true}, ""},

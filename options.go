@@ -12,6 +12,7 @@ import (
 	"github.com/spate-io/spate/protocol/httpapi"
 	"github.com/spate-io/spate/protocol/mqtt"
 	"github.com/spate-io/spate/protocol/resp"
+	"github.com/spate-io/spate/protocol/websocket"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
 	"go.opentelemetry.io/otel/trace"
@@ -26,6 +27,8 @@ type Options struct {
 	Limits engine.Limits
 	// HTTP bounds what clients of the http listeners can. Each has a default.
 	HTTP httpapi.Limits
+	// WebSocket bounds what clients of WebSockets can, on ws and http listeners. Each has a default.
+	WebSocket websocket.Limits
 	// RESP bounds what clients of the resp listeners can. Each has a default.
 	RESP resp.Limits
 	// MQTT says how MQTT behaves, and bounds what clients of the mqtt listeners can. Each has a default.

@@ -169,6 +169,13 @@ func (c *Conn) Context() context.Context {
 // that serves a long pipeline asks between two requests.
 func (c *Conn) Closing() bool { return c.hints.has(hintClosing) }
 
+// Dropped returns the number of messages that overflow policies have dropped.
+func (c *Conn) Dropped() uint32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dropped
+}
+
 // busy tells whether the owner is doing something for the connection, rather
 // than waiting for its peer.
 func (c *Conn) busy() bool {

@@ -76,6 +76,8 @@ func (n *Node) hints() []string {
 				"mosquitto_sub" + args + " -t 'sensors/#' -v",
 				"mosquitto_pub" + args + " -t sensors/hall/temperature -m 21.5 -q 1",
 			}
+		case "ws", "wss":
+			lines = []string{"websocat " + protocol + "://" + reachable(o.addr) + "/v1/ws   # {\"type\":\"subscribe\",\"filter\":\"news/#\"}"}
 		case "echo":
 			lines = []string{"echo hello | " + echoClient(suffix, o.addr)}
 		}

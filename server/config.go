@@ -16,6 +16,7 @@ import (
 	"github.com/spate-io/spate/protocol/httpapi"
 	"github.com/spate-io/spate/protocol/mqtt"
 	"github.com/spate-io/spate/protocol/resp"
+	"github.com/spate-io/spate/protocol/websocket"
 	"github.com/spate-io/spate/stream"
 )
 
@@ -40,6 +41,8 @@ type Config struct {
 	Log Log
 	// HTTP is the HTTP door.
 	HTTP HTTP
+	// WebSocket is RFC 6455, on ws and http listeners.
+	WebSocket WebSocket `yaml:"websocket"`
 	// RESP is the Redis protocol.
 	RESP RESP
 	// MQTT says how MQTT behaves.
@@ -98,6 +101,12 @@ type HTTP struct {
 	Hosts []string
 	// Limits bound what clients of the door can make it hold.
 	Limits httpapi.Limits
+}
+
+// WebSocket is RFC 6455, on ws and http listeners.
+type WebSocket struct {
+	// Limits bound what clients can do before and beside what they are carried to.
+	Limits websocket.Limits
 }
 
 // RESP is the Redis protocol.
@@ -165,6 +174,9 @@ func Default() Config {
 			PublishTimeout: httpapi.DefaultPublishTimeout, Subscribers: httpapi.DefaultSubscribers,
 			SubscribersPerAddress: httpapi.DefaultSubscribersPerAddress, QueueEvents: httpapi.DefaultQueueEvents,
 			QueueBytes: httpapi.DefaultQueueBytes, Heartbeat: httpapi.DefaultHeartbeat,
+		}},
+		WebSocket: WebSocket{Limits: websocket.Limits{
+			Header: websocket.DefaultHeader, Message: websocket.DefaultMessage, Fragments: websocket.DefaultFragments, Inflated: websocket.DefaultInflated,
 		}},
 		RESP: RESP{Overflow: "disconnect", CreateStreams: "auto", Limits: resp.Limits{
 			Args: resp.DefaultArgs, NameLength: resp.DefaultNameLength, Streams: resp.StreamLimits{}.WithDefaults(),

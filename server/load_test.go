@@ -44,7 +44,7 @@ func TestFilesThatAreWrong(t *testing.T) {
 		{"not YAML", "listen: [\n", []string{":1: not YAML: did not find expected node content"}},
 		{"two documents", "engine: net\n---\nengine: net\n", []string{":2: a second document begins here; a configuration is one document"}},
 		{"aliases", "tls: &a {cert: x}\n", []string{":1: tls: anchors and aliases are not supported: write the value out"}},
-		{"a listener that is none", "listen: [redis://127.0.0.1:1]\n", []string{`:1: listen[0]: "redis://127.0.0.1:1" is not a listener: the protocol "redis" is not known; echo, resp, http, mqtt and mqtts are`}},
+		{"a listener that is none", "listen: [redis://127.0.0.1:1]\n", []string{`:1: listen[0]: "redis://127.0.0.1:1" is not a listener: the protocol "redis" is not known; echo, resp, http, mqtt, mqtts, ws and wss are`}},
 		{"no listeners", "listen: []\n", []string{":1: listen: is empty: a server that listens to nothing does nothing"}},
 		{"a listener for strangers", "listen:\n  - http://0.0.0.0:80\n", []string{
 			":2: listen[0]: refusing to listen on http://0.0.0.0:80: it is reachable from other machines without authentication; " +

@@ -30,7 +30,7 @@ func settings() []setting {
 // flag does not say, the environment, the file or the default does.
 func addSettings(flags *pflag.FlagSet) {
 	flags.StringP("config", "c", "", "read a YAML `FILE`; SPATE_… variables win over it, and flags over both")
-	flags.StringArrayP("listen", "l", nil, "listen at `URL`: echo, resp, mqtt or http, with +tls or +unix; may be repeated (default resp://127.0.0.1:6379, mqtt://127.0.0.1:1883 and http://127.0.0.1:8080)")
+	flags.StringArrayP("listen", "l", nil, "listen at `URL`: echo, resp, mqtt, ws or http, with +tls or +unix; may be repeated (default resp://127.0.0.1:6379, mqtt://127.0.0.1:1883 and http://127.0.0.1:8080)")
 	flags.String("data", "", "the directory of the node, which a second one cannot use")
 	flags.String("engine", "", "how to wait for sockets, epoll or net (default epoll on Linux, net elsewhere)")
 	flags.Duration("drain-timeout", 0, "how long a shutdown waits for requests to finish (default 10s)")

@@ -54,7 +54,7 @@ func (d *Door) cutShort(c *call, doing string, err error) {
 // noted in it.
 func (d *Door) backup(c *call) error {
 	q := c.r.URL.Query()
-	skip, p := skipCorrupt(q)
+	skip, p := skipCorrupt(q.Get("corrupt"))
 	if p != nil {
 		return p
 	}

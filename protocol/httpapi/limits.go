@@ -114,6 +114,12 @@ const (
 	textCost = 3
 	// maxAttributes bounds the attributes of a CloudEvent: more headers than an event may have.
 	maxAttributes = 256
+	// maxFlights is how many events of one WebSocket may be on their way to the store.
+	maxFlights = 64
+	// maxMessageID bounds the id of a message of a WebSocket in bytes.
+	maxMessageID = 64
+	// firstMessage bounds a message of a WebSocket whose sender has yet to log in.
+	firstMessage = 16 << 10
 	// firstBody is what is allocated for a body of unknown length.
 	firstBody = 512
 	// maxCommandWait is how long a request waits for the answer of a device.

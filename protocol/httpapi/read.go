@@ -93,7 +93,7 @@ func (d *Door) readStream(c *call) error {
 	if p != nil {
 		return p
 	}
-	skip, p := skipCorrupt(q)
+	skip, p := skipCorrupt(q.Get("corrupt"))
 	if p != nil {
 		return p
 	}

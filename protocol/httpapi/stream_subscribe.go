@@ -26,29 +26,18 @@ type following struct {
 
 // serveStream sends what a stream holds from a place on, and then what comes.
 func (s *subscription) serveStream(name string, q url.Values, raw bool) error {
-	f := &following{subscription: s, log: s.door.opts.Bus.Streams(), name: name}
 	if q.Has("policy") {
 		return problemf(kindRequest, "policy is for live subscriptions: a stream waits for its reader")
 	}
-	skip, p := skipCorrupt(q)
+	skip, p := skipCorrupt(q.Get("corrupt"))
 	if p != nil {
 		return p
 	}
-	if err := s.door.mayRead(s.call, f.name, s.filter); err != nil {
+	f, err := s.follow(s.r.Context(), name, q.Get("from"), cmp.Or(s.r.Header.Get("Last-Event-ID"), q.Get("resume")), skip)
+	if err != nil {
 		return err
 	}
-	if s.filter == "" {
-		s.judged = ^uint64(0) // each event is asked about: the stream may hold what its filters no longer capture
-	}
-	if err := f.begin(q); err != nil {
-		return err
-	}
-	bound := store.ReadOptions{Records: readRecords, Bytes: readBytes}
-	if skip {
-		bound.OnCorrupt = func(c *store.CorruptError) { f.corrupt = append(f.corrupt, c) }
-	}
-	f.reader.Bound(bound)
-	leave, err := s.door.enter(s.call)
+	leave, err := s.door.enter(s.conn.remote)
 	if err != nil {
 		return err
 	}
@@ -56,9 +45,29 @@ func (s *subscription) serveStream(name string, q url.Values, raw bool) error {
 	return s.run(raw, f.send)
 }
 
+// follow makes the subscription one of a stream, from a place on, or from where a token says.
+func (s *subscription) follow(ctx context.Context, name, from, token string, skipCorrupt bool) (*following, error) {
+	f := &following{subscription: s, log: s.door.opts.Bus.Streams(), name: name}
+	if err := s.door.mayRead(s.call, f.name, s.filter); err != nil {
+		return nil, err
+	}
+	if s.filter == "" {
+		s.judged = ^uint64(0) // each event is asked about: the stream may hold what its filters no longer capture
+	}
+	if err := f.begin(ctx, from, token); err != nil {
+		return nil, err
+	}
+	bound := store.ReadOptions{Records: readRecords, Bytes: readBytes}
+	if skipCorrupt {
+		bound.OnCorrupt = func(c *store.CorruptError) { f.corrupt = append(f.corrupt, c) }
+	}
+	f.reader.Bound(bound)
+	return f, nil
+}
+
 // skipCorrupt tells whether the client wants to read on after a record that cannot be read.
-func skipCorrupt(q url.Values) (bool, *problem) {
-	switch v := q.Get("corrupt"); v {
+func skipCorrupt(v string) (bool, *problem) {
+	switch v {
 	case "", "stop":
 		return false, nil
 	case "skip":
@@ -69,8 +78,8 @@ func skipCorrupt(q url.Values) (bool, *problem) {
 }
 
 // begin puts the reader where the client wants to go on or to begin.
-func (f *following) begin(q url.Values) error {
-	from, err := stream.ParseFrom(cmp.Or(q.Get("from"), "end"), time.Now())
+func (f *following) begin(ctx context.Context, place, token string) error {
+	from, err := stream.ParseFrom(cmp.Or(place, "end"), time.Now())
 	if err != nil {
 		return problemf(kindPlace, "%v", err)
 	}
@@ -79,12 +88,10 @@ func (f *following) begin(q url.Values) error {
 		return err
 	}
 	f.id = st.ID()
-	ctx := f.r.Context()
 	if f.reader, err = f.log.NewReader(ctx, f.name, f.filter, from); err != nil {
 		return err
 	}
 	f.told = f.reader.Positions()
-	token := cmp.Or(f.r.Header.Get("Last-Event-ID"), q.Get("resume"))
 	if token == "" {
 		return nil
 	}

@@ -20,8 +20,18 @@ type subscription struct {
 	*call
 	door   *Door
 	filter string
-	out    *sse
+	out    outlet
 	judged uint64 // the generation of the access rules under which it was allowed
+}
+
+// An outlet writes to a subscriber: server-sent events, or messages of a WebSocket. It is for one goroutine.
+type outlet interface {
+	event(e *event.Event, token string) // a token says where to go on after it
+	notice(name string, value any)      // an event about the stream itself
+	comment(text string)                // what only shows that somebody is there
+	place(token string)                 // where to go on
+	full() bool                         // as much waits as is worth sending
+	flush() error                       // sends what waits; fails when the client is gone or does not read
 }
 
 // Why a subscription ends that the client did not end. The texts are the last thing that the client reads.
@@ -119,7 +129,7 @@ func (s *subscription) serveLive(q url.Values, raw bool) error {
 	if err := s.door.may(s.call, auth.ActionSubscribe, s.filter); err != nil {
 		return err
 	}
-	leave, err := s.door.enter(s.call)
+	leave, err := s.door.enter(s.conn.remote)
 	if err != nil {
 		return err
 	}
@@ -134,16 +144,17 @@ func (s *subscription) serveLive(q url.Values, raw bool) error {
 
 // run sends the head of the answer and then what send sends, until that ends with a reason, which the client is told.
 func (s *subscription) run(raw bool, send func(context.Context) error) error {
-	s.out = newSSE(s.w, raw)
+	out := newSSE(s.w, raw)
+	s.out = out
 	if s.r.Method == http.MethodHead {
 		return nil
 	}
-	if err := s.out.control.SetReadDeadline(time.Time{}); err != nil { // the request has been read; its answer has no end
+	if err := out.control.SetReadDeadline(time.Time{}); err != nil { // the request has been read; its answer has no end
 		return err
 	}
 	ctx, cancel := s.door.untilDrain(s.r.Context())
 	defer cancel()
-	s.out.retry()
+	out.retry()
 	err := send(ctx)
 	if s.r.Context().Err() != nil {
 		return nil // the client has gone

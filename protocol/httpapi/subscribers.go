@@ -1,11 +1,14 @@
 package httpapi
 
-import "context"
+import (
+	"context"
+	"net/netip"
+)
 
 // enter counts a subscription, or refuses it. Whoever enters must leave.
-func (d *Door) enter(c *call) (leave func(), err error) {
-	limits, key := d.opts.Limits, keyOf(c.conn.remote.Addr())
-	counted := c.conn.remote.IsValid() // a Unix socket has no address
+func (d *Door) enter(remote netip.AddrPort) (leave func(), err error) {
+	limits, key := d.opts.Limits, keyOf(remote.Addr())
+	counted := remote.IsValid() // a Unix socket has no address
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {

@@ -17,6 +17,12 @@ import (
 // webSockets makes the protocol of the paths that are WebSockets, or nothing if there are none.
 func (d *Door) webSockets() (*websocket.Protocol, error) {
 	endpoints := maps.Clone(d.opts.WebSockets)
+	if d.opts.Bus != nil && d.opts.Engine != nil {
+		if endpoints == nil {
+			endpoints = make(map[string]websocket.Endpoint)
+		}
+		endpoints[wsPath] = d.events()
+	}
 	switch {
 	case len(endpoints) == 0:
 		return nil, nil
@@ -25,6 +31,9 @@ func (d *Door) webSockets() (*websocket.Protocol, error) {
 	}
 	return websocket.New(websocket.Options{Endpoints: endpoints, Origins: d.opts.Origins, Hosts: d.opts.Hosts, Limits: d.opts.WebSocket})
 }
+
+// WebSockets returns the protocol of the door's WebSockets, for listeners of the engine that speak nothing else. It is nil if there are none.
+func (d *Door) WebSockets() *websocket.Protocol { return d.ws }
 
 func (d *Door) isWebSocket(path string) bool {
 	return d.ws != nil && slices.Contains(d.ws.Paths(), path)

@@ -16,6 +16,7 @@ type Conn struct {
 	stream   Session                  // one of the two is set before ep
 	messages Messages
 	deflate  bool    // compression was agreed on
+	most     int32   // bytes of a message, if that is less than the limit; 0 is the limit
 	in       decoder // used by the connection's task only
 }
 
@@ -61,6 +62,17 @@ type (
 
 // limits are those of the endpoint.
 func (c *Conn) limits() *Limits { return &c.ep.Load().limits }
+
+// LimitMessage bounds the messages that follow below Limits.Message, until the client is known; 0 ends that. It is for the connection's task.
+func (c *Conn) LimitMessage(n int) { c.most = int32(n) }
+
+// maxMessage bounds messages and frames.
+func (c *Conn) maxMessage() int {
+	if most := c.limits().Message; c.most == 0 || most < int(c.most) {
+		return most
+	}
+	return int(c.most)
+}
 
 // kind is the kind of the messages that the writing methods send.
 func (c *Conn) kind() Kind {

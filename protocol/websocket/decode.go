@@ -111,7 +111,7 @@ func (r *run) start(h header) *violation {
 	if d.fragments++; int(d.fragments) > limits.Fragments {
 		return errFragments
 	}
-	if h.length > int64(limits.Message-held) {
+	if h.length > int64(r.c.maxMessage()-held) {
 		return errTooLarge
 	}
 	d.inMessage, d.inFrame, d.fin, d.left, d.key = true, true, h.fin, h.length, h.key
@@ -162,7 +162,7 @@ func (r *run) message() *violation {
 // inflated is message for one that is compressed.
 func (r *run) inflated(data []byte) *violation {
 	ep := r.c.ep.Load()
-	k, v := ep.packer.inflate(data, ep.limits.Message)
+	k, v := ep.packer.inflate(data, r.c.maxMessage())
 	if v != nil {
 		return v
 	}

@@ -1,0 +1,91 @@
+package spate_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/spate-io/spate"
+)
+
+// A page is a client of /v1/ws.
+type page struct {
+	net.Conn
+	in *bufio.Reader
+	t  *testing.T
+}
+
+// openPage opens /v1/ws.
+func openPage(t *testing.T, addr net.Addr) *page {
+	t.Helper()
+	c := dial(t, addr)
+	p := &page{c, bufio.NewReader(c), t}
+	if _, err := io.WriteString(c, "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := http.ReadResponse(p.in, nil); err != nil || r.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("got %v and %v", r, err)
+	}
+	return p
+}
+
+// say sends a message of less than 126 bytes.
+func (p *page) say(text string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.Conn, "\x81"+string([]byte{0x80 | byte(len(text)), 0, 0, 0, 0})+text); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// hear reads messages up to one that has this in it.
+func (p *page) hear(what string) {
+	p.t.Helper()
+	for {
+		var head [2]byte
+		if _, err := io.ReadFull(p.in, head[:]); err != nil {
+			p.t.Fatalf("waiting for %q: %v", what, err)
+		}
+		n := int(head[1])
+		if n == 126 {
+			if _, err := io.ReadFull(p.in, head[:]); err != nil {
+				p.t.Fatal(err)
+			}
+			n = int(head[0])<<8 | int(head[1])
+		}
+		text := make([]byte, n)
+		if _, err := io.ReadFull(p.in, text); err != nil {
+			p.t.Fatal(err)
+		}
+		if strings.Contains(string(text), what) {
+			return
+		}
+	}
+}
+
+// WebSockets are on listeners of their own and on the HTTP listener; both are the engine's, meet on one bus, and are drained.
+func TestWebSockets(t *testing.T) {
+	app := spate.New(quiet())
+	own, door := listen(t, app, "ws://127.0.0.1:0"), listen(t, app, "http://127.0.0.1:0")
+	stop := run(t, app)
+	subscriber, publisher := openPage(t, own), openPage(t, door)
+	subscriber.say(`{"type":"subscribe","filter":"news/#"}`)
+	subscriber.hear(`"ack"`)
+	publisher.say(`{"type":"publish","subject":"news/today","data":"hello"}`)
+	publisher.hear(`"receivers":1`)
+	subscriber.hear(`"hello"`)
+	listeners := map[string]int{}
+	for c := range app.Engine().Connections {
+		listeners[c.Info().Listener]++
+	}
+	if listeners["ws://"+own.String()] != 1 || listeners["http://"+door.String()] != 1 || app.Connections() != 2 {
+		t.Errorf("the connections are %v", listeners)
+	}
+	stop()
+	for _, p := range []*page{subscriber, publisher} {
+		p.hear("server-shutdown")
+	}
+}
