@@ -56,14 +56,7 @@ func (a *agenda) cancel(s *session) {
 	a.removeLocked(a.sessions[s])
 }
 
-// cancelWill forgets a will that waits: its client has come back.
-func (a *agenda) cancelWill(client string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.removeLocked(a.wills[client])
-}
-
-// takeWill is cancelWill that returns the will, or nil.
+// takeWill forgets a will that waits, and returns it, or nil: its client has come back, or its session ends.
 func (a *agenda) takeWill(client string) *will {
 	a.mu.Lock()
 	defer a.mu.Unlock()

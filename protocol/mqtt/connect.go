@@ -135,7 +135,9 @@ func (t *turn) establish(p *packet.ConnectPacket, id auth.Identity, said *packet
 	k.Lock()
 	s, present, err := b.claim(c, p)
 	if err == nil {
-		err = t.welcome(s, p, present, said)
+		if err = t.welcome(s, p, present, said); err != nil && c.session == nil {
+			b.abandon(s)
+		}
 	}
 	k.Unlock()
 	if err != nil {
@@ -176,7 +178,6 @@ func (t *turn) welcome(s *session, p *packet.ConnectPacket, present bool, said *
 	if d := b.opts.Devices; d != nil {
 		var err error
 		if c.epoch, err = d.Connected(c.carrier.Context(), c.device(s)); err != nil {
-			b.abandon(s)
 			return refused(packet.NotAuthorized, err)
 		}
 	}

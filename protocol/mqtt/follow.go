@@ -200,6 +200,7 @@ func (s *session) sendPage(c *conn, places []uint64, records map[uint64]*event.E
 			s.broker.drop(s, 1, 1, dropLog)
 			continue
 		}
+		s.replay.met(e.Subject)
 		s.sendLoggedLocked(e, offset, s.lasting.doubt > 0)
 		s.lasting.doubt = max(0, s.lasting.doubt-1)
 	}

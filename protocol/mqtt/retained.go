@@ -90,14 +90,28 @@ type replayOf struct {
 	after string // the last key that was looked at
 }
 
-// replayMore has the retained messages of subscriptions sent.
-func (s *session) replayMore(more []replayOf) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// replayLocked has the retained messages of a subscription sent, all of them.
+func (s *session) replayLocked(sub *subscription) {
+	if s.broker.store == nil {
+		return
+	}
 	if s.replay == nil {
 		s.replay = &replay{seen: map[string]struct{}{}}
 	}
-	s.replay.todo = append(s.replay.todo, more...)
+	s.replay.without(sub)
+	s.replay.todo = append(s.replay.todo, replayOf{sub: sub})
+}
+
+// replace is told that a subscription is in the place of another.
+func (r *replay) replace(old, sub *subscription) {
+	if r == nil {
+		return
+	}
+	for i := range r.todo {
+		if r.todo[i].sub == old {
+			r.todo[i].sub = sub
+		}
+	}
 }
 
 // without forgets a subscription that has ended.

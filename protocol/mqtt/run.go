@@ -213,8 +213,14 @@ func (b *Broker) endOverflowed(s *session) {
 	k := b.stripe(s.id)
 	k.Lock()
 	defer k.Unlock()
-	b.takeOverFor(s, packet.QuotaExceeded, engine.ReasonOverflow)
+	_, w := b.takeOverFor(s, packet.QuotaExceeded, engine.ReasonOverflow)
+	if w == nil {
+		w = b.agenda.takeWill(s.id)
+	}
 	b.endSession(s)
+	if w != nil {
+		b.publishWill(s.id, w)
+	}
 }
 
 // waitingLocked returns how much waits for a session, counting twice what two of its subscriptions select.

@@ -27,12 +27,16 @@ func (b *Broker) lookup(id string) *session {
 
 // claim finds the session of a client, or makes one, takes it over from whoever has it, and stores what has to outlive a crash. The caller holds the stripe.
 func (b *Broker) claim(c *conn, p *packet.ConnectPacket) (s *session, present bool, err error) {
+	w, err := b.newWill(c, p) // what can be refused, before anything is taken from anybody
+	if err != nil {
+		return nil, false, err
+	}
 	old := b.lookup(p.ClientID)
 	if old != nil {
 		if err := b.mayClaim(c, old); err != nil {
 			return nil, false, err
 		}
-		resumes := !p.CleanStart && old.lasting != nil
+		resumes := !p.CleanStart && old.expiry() > 0 // what ends with its connection ends now
 		b.takeOver(old, resumes)
 		if resumes {
 			s, present = old, true
@@ -47,15 +51,14 @@ func (b *Broker) claim(c *conn, p *packet.ConnectPacket) (s *session, present bo
 			expiry = 0
 		}
 	}
-	if err := s.prepare(c, p, expiry); err != nil {
-		return nil, false, err
-	}
-	if err := b.saveSession(s); err != nil {
-		return nil, false, &leave{code: failure(err), text: "the session cannot be stored", reason: engine.ReasonInternal, cause: err}
-	}
+	s.prepare(c, p, expiry, w)
 	b.mu.Lock()
 	b.sessions[s.id] = s
 	b.mu.Unlock()
+	if err := b.saveSession(s); err != nil {
+		b.abandon(s)
+		return nil, false, &leave{code: failure(err), text: "the session cannot be stored", reason: engine.ReasonInternal, cause: err}
+	}
 	return s, present, nil
 }
 
@@ -148,7 +151,7 @@ func (b *Broker) detach(c *conn, why error) {
 		s.mu.Unlock()
 		return
 	}
-	s.conn, s.queue, s.replay = nil, nil, nil
+	s.conn, s.queue = nil, nil
 	s.giveBackLocked()
 	shares := s.sharesLocked()
 	w := s.will
@@ -175,19 +178,10 @@ func (b *Broker) parted(c *conn, s *session, w *will, why error, lasts bool) {
 		// It is in the store: if the client does not come back after the next start, it is published then.
 	case lasts && w.delay > 0:
 		b.agenda.will(s.id, w, min(w.delay, seconds(s.expiry())))
-	case w.delay > 0 && !lasts:
-		b.publishWill(s.id, w) // the session ends now [MQTT-3.1.3-9]
 	default:
-		b.publishWill(s.id, w)
+		b.publishWill(s.id, w) // also if it was to wait and the session ends now [MQTT-3.1.3-9]
 	}
-	if !lasts {
-		b.endSession(s)
-		return
-	}
-	b.saveLater(s)
-	if e := s.expiry(); e != never {
-		b.agenda.expire(s, seconds(e))
-	}
+	b.goOn(s, lasts)
 }
 
 func seconds(n uint32) time.Duration { return time.Duration(n) * time.Second }
@@ -200,13 +194,29 @@ func (b *Broker) departed(c *conn, s *session, reason string) {
 	}
 }
 
-// abandon undoes claim for a client that is refused after all.
+// abandon undoes claim for a client that is refused after all: a session that was there before goes on as one whose client is away. The caller holds the stripe.
 func (b *Broker) abandon(s *session) {
 	s.mu.Lock()
-	lasts := s.lasting != nil && s.lasting.epoch > 1
+	w := s.will
+	s.will = nil
+	lasts := s.lasting != nil && s.lasting.expiry > 0 && s.lasting.epoch > 1
+	if lasts {
+		s.lasting.since = b.now()
+	}
 	s.mu.Unlock()
+	b.forgetWill(s.id, w)
+	b.goOn(s, lasts)
+}
+
+// goOn ends a session that has lost its connection, or has it end in time.
+func (b *Broker) goOn(s *session, lasts bool) {
 	if !lasts {
 		b.endSession(s)
+		return
+	}
+	b.saveLater(s)
+	if e := s.expiry(); e != never {
+		b.agenda.expire(s, seconds(e))
 	}
 }
 
@@ -245,6 +255,8 @@ func (b *Broker) endSession(s *session) {
 		return
 	}
 	b.agenda.cancel(s)
+	s.lasting.save.Lock() // so that no marks of before come after
+	defer s.lasting.save.Unlock()
 	b.store.Submit(&store.Batch{Deletes: []string{sessionKey(s.id), marksKey(s.id), inboundKey(s.id)}}, func(err error) {
 		if err != nil {
 			b.log.Error("a session that has ended is still in the store", "client", s.id, "error", err)
@@ -274,15 +286,10 @@ func (s *session) releaseBacklogLocked(sub *subscription) {
 }
 
 // prepare notes what a CONNECT says of the session, before the client is told that it is connected.
-func (s *session) prepare(c *conn, p *packet.ConnectPacket, expiry uint32) error {
+func (s *session) prepare(c *conn, p *packet.ConnectPacket, expiry uint32, w *will) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.owner = c.id.User()
-	w, err := s.broker.newWill(c, p)
-	if err != nil {
-		return err
-	}
-	s.will = w
+	s.owner, s.will = c.id.User(), w
 	if l := s.lasting; l != nil {
 		l.expiry, l.version, l.since = expiry, p.Version, time.Time{}
 		l.epoch++
@@ -291,8 +298,9 @@ func (s *session) prepare(c *conn, p *packet.ConnectPacket, expiry uint32) error
 		}
 		s.broker.agenda.cancel(s)
 	}
-	s.broker.agenda.cancelWill(s.id)
-	return nil
+	if s.broker.agenda.takeWill(s.id) != nil {
+		s.storedWill = true // and goes when the session is stored
+	}
 }
 
 // attach gives the session its connection. What connack sends comes before all else.

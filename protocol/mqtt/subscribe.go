@@ -25,30 +25,22 @@ func (t *turn) subscribe(f packet.Frame) error {
 		id = p.Properties.SubscriptionIDs[0]
 	}
 	codes := make([]packet.Code, len(p.Filters))
-	var replays []replayOf
 	changed := false
 	for i := range p.Filters {
-		sub, existed, code := c.subscribeTo(&p.Filters[i], id)
-		codes[i] = code
-		if sub == nil {
-			continue
-		}
-		changed = true
-		if h := p.Filters[i].RetainHandling; sub.share == nil && (h == 0 || h == 1 && !existed) {
-			replays = append(replays, replayOf{sub: sub})
-		}
+		codes[i] = c.subscribeTo(&p.Filters[i], id)
+		changed = changed || !codes[i].Failed()
 	}
 	if err := c.keepSession(changed); err != nil {
 		return err
 	}
 	t.out = packet.AppendSuback(t.out, c.version, p.ID, c.subackCodes(codes), nil)
-	if len(replays) > 0 {
-		if err := t.flush(); err != nil { // the SUBACK comes first
-			return err
-		}
-		c.session.replayMore(replays)
-		c.session.replayOn(c)
+	if !changed {
+		return nil
 	}
+	if err := t.flush(); err != nil { // the SUBACK comes first
+		return err
+	}
+	c.session.replayOn(c)
 	return nil
 }
 
@@ -108,30 +100,29 @@ func (b *Broker) parse(text string) (*subscription, error) {
 }
 
 // subscribeTo enters one subscription, or returns why not.
-func (c *conn) subscribeTo(o *packet.Subscription, id uint32) (sub *subscription, existed bool, code packet.Code) {
+func (c *conn) subscribeTo(o *packet.Subscription, id uint32) packet.Code {
 	b, s := c.broker, c.session
 	sub, err := b.parse(o.Filter)
 	if err != nil {
-		return nil, false, packet.TopicFilterInvalid
+		return packet.TopicFilterInvalid
 	}
 	if !c.is(flagOpen) && b.auth.Authorize(c.origin(), c.id, auth.ActionSubscribe, sub.filter.String()) != nil {
-		return nil, false, packet.NotAuthorized
+		return packet.NotAuthorized
 	}
 	sub.qos, sub.noLocal, sub.asIs, sub.id = min(o.QoS, 2), o.NoLocal, o.RetainAsPublished, id
 	if sub.share != nil {
 		// A message of QoS 2 must not be given to another member when the first one goes, and the one that goes may not come back (§4.8.2): so it is not promised.
 		sub.qos = min(sub.qos, 1)
 	}
-	existed, err = s.enter(sub)
-	if err != nil {
+	if err := s.enter(sub, o.RetainHandling); err != nil {
 		b.log.Debug("a subscription is refused", "client", describe(s.id), "error", err)
-		return nil, false, packet.QuotaExceeded
+		return packet.QuotaExceeded
 	}
-	return sub, existed, packet.Code(sub.qos)
+	return packet.Code(sub.qos)
 }
 
-// enter adds a subscription, in place of one of the same filter.
-func (s *session) enter(sub *subscription) (existed bool, err error) {
+// enter adds a subscription, in place of one of the same filter, and has retained messages sent as the client wants it (Retain Handling).
+func (s *session) enter(sub *subscription, handling byte) (err error) {
 	b := s.broker
 	if s.lasting != nil && sub.qos > 0 && sub.share == nil {
 		sub.backlog = b.acquireBacklog(sub.filter) // from here on the log captures it
@@ -156,7 +147,7 @@ func (s *session) enter(sub *subscription) (existed bool, err error) {
 		if sub.backlog != nil {
 			b.releaseBacklog(sub.backlog)
 		}
-		return false, err
+		return err
 	}
 	if sub.backlog != nil && s.lasting.behind {
 		sub.backlog.join()
@@ -168,11 +159,15 @@ func (s *session) enter(sub *subscription) (existed bool, err error) {
 		if sub.share != nil || old.backlog != nil && sub.backlog != nil {
 			sub.from = old.from // what waits for it goes on waiting
 		}
+		s.replay.replace(old, sub)
 		s.releaseBacklogLocked(old) // after the new one has joined: the last to leave takes what was noted along
 	}
 	s.subs.put(sub)
 	s.sharing = s.sharing || sub.share != nil
-	return old != nil, nil
+	if sub.share == nil && (handling == 0 || handling == 1 && old == nil) {
+		s.replayLocked(sub)
+	}
+	return nil
 }
 
 // leaveLocked lets go of what a subscription holds.

@@ -162,6 +162,21 @@ func (t *turn) forget(key string) {
 	}
 }
 
+// progress puts how far a session has got, unless it has ended. The caller calls what it returns when that was handed to the store: so older progress never follows newer, nor any
+// the end of the session.
+func (t *turn) progress(s *session) (handed func()) {
+	s.lasting.save.Lock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.inbound && !s.over {
+		t.put(inboundKey(s.id), s.inbound.encode())
+	}
+	if t.marks && !s.over {
+		t.put(marksKey(s.id), s.marksLocked())
+	}
+	return s.lasting.save.Unlock
+}
+
 // A commit is what was handed to the store, and what is answered then.
 type commit struct {
 	c       *conn
@@ -183,11 +198,8 @@ func (t *turn) submit() {
 	c, b := t.c, t.c.broker
 	k := &commit{c: c, events: t.events, answers: t.answers, group: c.queue(t.answers)}
 	var batch *store.Batch
-	if t.inbound {
-		t.put(inboundKey(c.session.id), c.session.inbound.encode())
-	}
-	if t.marks {
-		t.put(marksKey(c.session.id), c.session.encodeMarks())
+	if t.inbound || t.marks {
+		defer t.progress(c.session)()
 	}
 	if len(t.state) > 0 || len(t.gone) > 0 {
 		batch = &store.Batch{Puts: t.state, Deletes: t.gone}
