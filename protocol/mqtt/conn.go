@@ -26,6 +26,7 @@ type conn struct {
 	more    *connMore // used by the connection's task only
 	takes   *takes    // set before the session has the connection; then under its lock
 	acks    acks
+	ahead   *ahead // nil until the first retained message
 
 	described atomic.Pointer[session] // for who lists connections
 }
@@ -164,11 +165,23 @@ func (c *conn) farewell(why *engine.CloseError) []byte {
 	if p == nil && c.problem && l.text != "" {
 		p = (&packet.Properties{ReasonString: clip(l.text)}).Set(packet.ReasonString)
 	}
+	said := c.lastPacket(l.code, p)
+	if p != nil && !c.fits(len(said)) {
+		said = c.lastPacket(l.code, nil) // the code alone [MQTT-3.2.2-19], [MQTT-3.14.2-3]
+	}
+	if !c.fits(len(said)) {
+		return nil
+	}
+	return said
+}
+
+// lastPacket is a DISCONNECT, or a CONNACK that refuses, where there is one.
+func (c *conn) lastPacket(code packet.Code, p *packet.Properties) []byte {
 	switch {
 	case c.session != nil && c.version >= packet.V5:
-		return packet.AppendDisconnect(nil, c.version, l.code, p)
+		return packet.AppendDisconnect(nil, c.version, code, p)
 	case c.session == nil && c.version != 0:
-		return packet.AppendConnack(nil, c.version, false, l.code, p)
+		return packet.AppendConnack(nil, c.version, false, code, p)
 	}
 	return nil
 }

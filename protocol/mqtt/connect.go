@@ -31,6 +31,9 @@ func (t *turn) connect(f packet.Frame) error {
 	if err != nil {
 		return err
 	}
+	if c.version >= packet.V5 && p.Properties != nil {
+		c.accept(p.Properties)
+	}
 	c.problem = !p.Properties.Has(packet.RequestProblemInfo) || p.Properties.RequestProblemInfo == 1
 	if b.config.Server != "" {
 		return t.redirect()
@@ -182,13 +185,13 @@ func (t *turn) welcome(s *session, p *packet.ConnectPacket, present bool, said *
 		}
 	}
 	c.carrier.SetKeepAlive(keepAlive * 3 / 2)
-	if c.version >= packet.V5 && p.Properties != nil {
-		c.accept(p.Properties)
+	connack := packet.AppendConnack(nil, c.version, present, packet.Success, ack)
+	if !c.fits(len(connack)) {
+		b.abandon(s)
+		return &leave{code: packet.PacketTooLarge, text: "the CONNACK is larger than what the client takes", reason: engine.ReasonTooLarge}
 	}
 	b.count.connects.Add(1)
-	return s.attach(c, p, func() error {
-		return c.carrier.Push(packet.AppendConnack(nil, c.version, present, packet.Success, ack), engine.Disconnect)
-	})
+	return s.attach(c, p, func() error { return c.carrier.Push(connack, engine.Disconnect) })
 }
 
 // keepAlive is how often the client is to be heard.
@@ -259,7 +262,7 @@ func (t *turn) disconnect(f packet.Frame) error {
 		}
 		s.setExpiry(p.Properties.SessionExpiry)
 	}
-	if p.Code != packet.DisconnectWithWillMessage {
+	if p.Code == packet.NormalDisconnection { // with any other code the will is published [MQTT-3.1.2-8]
 		c.details().clean = true
 	}
 	return errQuit

@@ -210,13 +210,7 @@ func (s *session) sendPage(c *conn, places []uint64, records map[uint64]*event.E
 
 // sendLoggedLocked sends a message from the log, if the session still wants it.
 func (s *session) sendLoggedLocked(e *event.Event, offset uint64, dup bool) bool {
-	d := dispatch{event: e, meta: metaOf(e)}
-	d.own = d.meta.tag != "" && d.meta.tag == s.tag
-	for sub := range s.subs.all {
-		if sub.backlog != nil && sub.from <= offset && sub.filter.Match(e.Subject) && !(d.own && sub.noLocal) {
-			d.add(sub)
-		}
-	}
+	d := s.loggedLocked(e, offset)
 	qos := min(d.qos, d.meta.qos)
 	if qos == 0 || !s.mayReceiveLocked(e.Subject) {
 		return false
@@ -228,6 +222,33 @@ func (s *session) sendLoggedLocked(e *event.Event, offset uint64, dup bool) bool
 	}
 	id := idOf(offset)
 	return s.transmitLocked(&d, inflight{offset: offset, id: id, state: sentAs(qos), logged: true}, outgoing{id: id, qos: qos, expiry: left, dup: dup})
+}
+
+// loggedLocked collects what the subscriptions ask for that select a message of the log.
+func (s *session) loggedLocked(e *event.Event, offset uint64) dispatch {
+	d := dispatch{event: e, meta: metaOf(e)}
+	d.own = d.meta.tag != "" && d.meta.tag == s.tag
+	for sub := range s.subs.all {
+		if sub.backlog != nil && sub.from <= offset && sub.filter.Match(e.Subject) && !(d.own && sub.noLocal) {
+			d.add(sub)
+		}
+	}
+	return d
+}
+
+// resendLoggedLocked sends a message again as it was sent: it does not expire any more [MQTT-4.3.3-7], and its delivery is completed even if the
+// subscription has ended or was changed meanwhile [MQTT-3.10.4-3].
+func (s *session) resendLoggedLocked(e *event.Event, sent inflight) bool {
+	if !s.mayReceiveLocked(e.Subject) {
+		return false
+	}
+	d := s.loggedLocked(e, sent.offset)
+	left, expired := expiry(e, s.broker.now())
+	if expired {
+		left = 1
+	}
+	sent.unsent = false
+	return s.transmitLocked(&d, sent, outgoing{id: sent.id, qos: byte(sent.state), expiry: left, dup: true})
 }
 
 // resumeLocked prepares for sending again what was on its way when the last connection ended: first of all, and in the order of then [MQTT-4.4.0-1].
@@ -278,9 +299,10 @@ func (s *session) resend(c *conn) bool {
 		if e == nil || !e.unsent {
 			continue
 		}
+		again := *e
 		s.window.remove(e.id)
-		if ev := records[offset]; ev == nil || !s.sendLoggedLocked(ev, offset, true) {
-			s.broker.marks.note(s) // it has expired, or is not wanted any more
+		if ev := records[offset]; ev == nil || !s.resendLoggedLocked(ev, again) {
+			s.broker.marks.note(s) // it is not in the log any more, or not allowed
 		}
 	}
 	for _, id := range kept {

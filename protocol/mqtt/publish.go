@@ -159,6 +159,10 @@ func own(topic []byte) bool {
 // publishLive routes a message that nobody waits for on disk, and acknowledges it.
 func (t *turn) publishLive(topic []byte, p *packet.PublishPacket) error {
 	c, b := t.c, t.c.broker
+	if c.ahead.has(topic) {
+		t.submit()
+		c.ahead.wait(topic, c.carrier.Context().Done())
+	}
 	t.origin = publication{session: c.session, qos: p.QoS, retain: p.Retain}
 	var receivers int
 	var err error
@@ -220,11 +224,23 @@ func (t *turn) publishStored(topic []byte, p *packet.PublishPacket, retain bool)
 			return nil
 		}
 	}
+	if retain && !b.bus.Captured(topic) {
+		t.overtakable(e.Subject)
+	}
 	t.events = append(t.events, e)
 	if p.QoS > 0 {
 		t.acknowledge(p, packet.Success, e)
 	}
 	return nil
+}
+
+// overtakable notes that what follows on a topic has to wait for this turn's commit.
+func (t *turn) overtakable(topic string) {
+	if t.c.ahead == nil {
+		t.c.ahead = &ahead{}
+	}
+	t.c.ahead.add(topic)
+	t.ahead = append(t.ahead, topic)
 }
 
 // acknowledged takes PUBACK, PUBREC, PUBCOMP of what was sent to the client, and PUBREL of what it has sent.

@@ -155,9 +155,25 @@ func (s *session) replayOn(c *conn) {
 			c.carrier.Close(engine.ReasonInternal, err)
 			return
 		}
+		if len(events) > 0 && !s.broker.delivered(c) {
+			return
+		}
 		if !s.sendRetained(c, todo.sub, events, after) {
 			return
 		}
+	}
+}
+
+// delivered waits until everything that is in the store now has been delivered. A retained message that was published after the client has subscribed
+// then is one that it has had, and is not sent to it again.
+func (b *Broker) delivered(c *conn) bool {
+	passed := make(chan struct{})
+	b.bus.Fence(func() { close(passed) })
+	select {
+	case <-passed:
+		return true
+	case <-c.carrier.Context().Done():
+		return false
 	}
 }
 

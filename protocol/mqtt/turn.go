@@ -17,6 +17,7 @@ type turn struct {
 	events  []*event.Event // to be stored
 	state   []store.Put    // beside them: retained messages, identifiers, progress
 	gone    []string       // and what is removed
+	ahead   []string       // topics whose next messages wait for it
 	answers []answer       // that leave once it is all on disk
 	inbound bool           // the identifiers of incoming messages of QoS 2 have changed
 	marks   bool           // the progress of outgoing ones has to be on disk
@@ -182,6 +183,7 @@ type commit struct {
 	c       *conn
 	group   *ackGroup
 	events  []*event.Event
+	ahead   []string
 	answers []answer
 }
 
@@ -196,7 +198,7 @@ func (t *turn) submit() {
 		return
 	}
 	c, b := t.c, t.c.broker
-	k := &commit{c: c, events: t.events, answers: t.answers, group: c.queue(t.answers)}
+	k := &commit{c: c, events: t.events, ahead: t.ahead, answers: t.answers, group: c.queue(t.answers)}
 	var batch *store.Batch
 	if t.inbound || t.marks {
 		defer t.progress(c.session)()
@@ -204,7 +206,7 @@ func (t *turn) submit() {
 	if len(t.state) > 0 || len(t.gone) > 0 {
 		batch = &store.Batch{Puts: t.state, Deletes: t.gone}
 	}
-	t.events, t.answers, t.state, t.gone, t.inbound, t.marks = nil, nil, nil, nil, false, false
+	t.events, t.answers, t.state, t.gone, t.ahead, t.inbound, t.marks = nil, nil, nil, nil, nil, false, false
 	if b.config.Ack == AckReceived {
 		c.acks.settle(k.group, c.appendAnswers(nil, k.answers, nil), c.carrier)
 		k.answers = nil
@@ -218,6 +220,7 @@ func (t *turn) submit() {
 
 // done is called once the commit is on disk, or is not.
 func (k *commit) done(_ bus.Receipt, err error) {
+	k.c.ahead.delivered(k.ahead)
 	if err != nil {
 		k.c.broker.failed(k, err)
 	}
