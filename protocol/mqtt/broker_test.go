@@ -1,0 +1,60 @@
+package mqtt_test
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"testing"
+
+	"github.com/spate-io/spate"
+	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/protocol/mqtt"
+	"github.com/spate-io/spate/spatetest"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// settings are what a test wants of the broker.
+type settings struct {
+	// users are names and passwords. root may do everything, all others what is below news, and "end".
+	users   map[string]string
+	config  mqtt.Config
+	lenient bool
+	clock   *spatetest.Clock
+}
+
+// A broker is what the suite speaks to: a whole node, with its store in memory.
+type broker struct {
+	*spatetest.Node
+	address atomic.Pointer[string] // of this life
+}
+
+func newBroker(t testing.TB, s settings) *broker {
+	t.Helper()
+	o := spate.Options{MQTT: s.config, Logger: slog.New(slog.DiscardHandler)}
+	for name, password := range s.users {
+		hash, err := auth.HashPassword(auth.NewSecret(password))
+		if err != nil {
+			t.Fatal(err)
+		}
+		role := "news"
+		if name == "root" {
+			role = "all"
+		}
+		o.Auth.Users = append(o.Auth.Users, auth.User{Name: name, Password: auth.NewSecret(hash), Roles: []string{role}})
+		o.Auth.Roles = map[string]auth.Role{
+			"all":  {Publish: []string{"#"}, Subscribe: []string{"#"}},
+			"news": {Publish: []string{"news/#", "end"}, Subscribe: []string{"news/#", "end"}},
+		}
+	}
+	b := &broker{}
+	b.Node = spatetest.New(t, spatetest.Options{App: o, Clock: s.clock, Setup: func(app *spate.App) error {
+		addr, err := app.ListenWith(spate.Listener{URL: "mqtt://127.0.0.1:0", Strict: !s.lenient})
+		if err != nil {
+			return err
+		}
+		b.address.Store(new("mqtt://" + addr.String()))
+		return nil
+	}})
+	return b
+}
