@@ -3,9 +3,7 @@ package load
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -30,30 +28,6 @@ type mqttSlot struct {
 // An mqttSubscriber is what one subscriber has received.
 type mqttSubscriber struct {
 	next []uint32 // the number of the next message, of its publisher or of each
-}
-
-var (
-	errMQTTUnasked = errors.New("the server sent what was not asked for")
-	errMQTTWrong   = errors.New("a message is not one that was published")
-)
-
-// topicOf returns a topic for a number.
-func topicOf(pattern, word string, n int) string {
-	if !strings.Contains(pattern, placeholder) {
-		pattern += "/" + placeholder
-	}
-	return strings.ReplaceAll(pattern, placeholder, word+strconv.Itoa(n))
-}
-
-// everyTopic returns a filter that matches what is published, and what the idle connections subscribe to as well.
-func everyTopic(pattern string) string {
-	levels := strings.Split(pattern, "/")
-	for i, level := range levels {
-		if strings.Contains(level, placeholder) {
-			levels[i] = "+"
-		}
-	}
-	return strings.Join(levels, "/")
 }
 
 // own tells whether each publisher has a topic of its own.
