@@ -17,7 +17,7 @@ type Client struct {
 	mu      sync.Mutex
 	closed  bool
 	filters subscriptions
-	globs   subscriptions
+	globs   *subscriptions // nil until there is one: few clients have any
 }
 
 // NewClient returns a client without subscriptions, whose messages go to the subscriber.
@@ -47,7 +47,17 @@ func (c *Client) SubscribeGlob(pattern string) (added bool, err error) {
 		return false, err
 	}
 	s := &Subscription{client: c, subscriber: c.subscriber, pattern: pattern, kind: KindGlob}
-	return c.add(&c.globs, s, func() error { return c.bus.addGlob(s) })
+	return c.add(c.ownGlobs(), s, func() error { return c.bus.addGlob(s) })
+}
+
+// ownGlobs returns the list of globs, made when it is first needed.
+func (c *Client) ownGlobs() *subscriptions {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.globs == nil {
+		c.globs = &subscriptions{}
+	}
+	return c.globs
 }
 
 // add enters s in one of the client's lists and then in the bus.
@@ -129,7 +139,7 @@ func (c *Client) Close() {
 	for _, s := range c.all() {
 		c.bus.drop(s)
 	}
-	c.filters, c.globs = subscriptions{}, subscriptions{}
+	c.filters, c.globs = subscriptions{}, nil
 }
 
 func (b *Bus) addFilter(filter event.Filter, s *Subscription) {

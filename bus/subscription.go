@@ -60,7 +60,12 @@ type subscriptions struct {
 
 const fewSubscriptions = 16
 
-func (l *subscriptions) len() int { return len(l.few) + len(l.many) }
+func (l *subscriptions) len() int {
+	if l == nil {
+		return 0
+	}
+	return len(l.few) + len(l.many)
+}
 
 func (l *subscriptions) get(pattern string) *Subscription {
 	if i := l.index(pattern); i >= 0 {
@@ -94,6 +99,9 @@ func (l *subscriptions) put(s *Subscription) {
 }
 
 func (l *subscriptions) take(pattern string) *Subscription {
+	if l == nil {
+		return nil
+	}
 	s := l.get(pattern)
 	if i := l.index(pattern); i >= 0 {
 		last := len(l.few) - 1
@@ -109,6 +117,9 @@ func (l *subscriptions) take(pattern string) *Subscription {
 }
 
 func (l *subscriptions) appendTo(all []*Subscription) []*Subscription {
+	if l == nil {
+		return all
+	}
 	all = append(all, l.few...)
 	for _, s := range l.many {
 		all = append(all, s)

@@ -26,37 +26,45 @@ func (a *admission) init(b *Broker) {
 	a.wait, a.most = b.limits.ConnectWait, b.limits.ConnectQueue
 }
 
-// enter waits for the client's turn. It fails when that is too far away, or the client has gone.
-func (a *admission) enter(now time.Time, gone <-chan struct{}) error {
+// enter waits for the client's turn. It fails when that is too far away, or the client has gone meanwhile.
+func (a *admission) enter(now time.Time, gone func() bool) error {
+	delay, err := a.turn(now)
+	if delay <= 0 || err != nil {
+		return err
+	}
+	defer func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.waiting--
+	}()
+	// The context of a connection would tell at once, and costs each that has waited 300 bytes for as long as it lives.
+	const look = 250 * time.Millisecond
+	for ; delay > 0; delay -= look {
+		time.Sleep(min(delay, look))
+		if gone() {
+			return errGone
+		}
+	}
+	return nil
+}
+
+// turn returns how long a client has to wait, and counts it if it has to.
+func (a *admission) turn(now time.Time) (delay time.Duration, err error) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	at := a.next
 	if earliest := now.Add(-a.burst); at.Before(earliest) {
 		at = earliest
 	}
-	delay := at.Sub(now)
+	delay = at.Sub(now)
 	if delay > a.wait || delay > 0 && a.waiting >= a.most {
-		a.mu.Unlock()
-		return errBusy
+		return 0, errBusy
 	}
 	a.next = at.Add(a.every)
-	if delay <= 0 {
-		a.mu.Unlock()
-		return nil
+	if delay > 0 {
+		a.waiting++
 	}
-	a.waiting++
-	a.mu.Unlock()
-	t := time.NewTimer(delay)
-	defer t.Stop()
-	var err error
-	select {
-	case <-t.C:
-	case <-gone:
-		err = errGone
-	}
-	a.mu.Lock()
-	a.waiting--
-	a.mu.Unlock()
-	return err
+	return delay, nil
 }
 
 var errGone = errors.New("the client has gone")

@@ -25,8 +25,8 @@ type conn struct {
 	judged  uint64    // the auth generation under which everything was last found to be allowed
 	more    *connMore // used by the connection's task only
 	takes   *takes    // set before the session has the connection; then under its lock
-	acks    acks
-	ahead   *ahead // nil until the first retained message
+	acks    *acks     // nil until something waits for the disk
+	ahead   *ahead    // nil until the first retained message
 
 	described atomic.Pointer[session] // for who lists connections
 }
@@ -224,7 +224,8 @@ func (c *conn) Describe() (user, detail string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.owner, s.id
+	user, _ = s.ownerLocked()
+	return user, s.id
 }
 
 // stillWelcome decides again about a client whose identity may have ended, or whose rights may have changed.
@@ -265,6 +266,7 @@ type ackGroup struct {
 func (a *acks) add(g *ackGroup) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.waiting.Add(g.count)
 	if a.tail == nil {
 		a.head, a.tail = g, g
 		return
@@ -272,8 +274,19 @@ func (a *acks) add(g *ackGroup) {
 	a.tail.next, a.tail = g, g
 }
 
+// count returns how many messages wait.
+func (a *acks) count() int32 {
+	if a == nil {
+		return 0
+	}
+	return a.waiting.Load()
+}
+
 // empty tells whether nothing waits, so that an acknowledgement may leave at once.
 func (a *acks) empty() bool {
+	if a == nil {
+		return true
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.head == nil
@@ -299,7 +312,7 @@ func (a *acks) settle(g *ackGroup, bytes []byte, to carrier) {
 
 // wait waits until fewer than most messages wait for their acknowledgement.
 func (a *acks) wait(most int32, until <-chan struct{}) {
-	for a.waiting.Load() >= most {
+	for a.count() >= most {
 		a.mu.Lock()
 		if a.waiting.Load() < most {
 			a.mu.Unlock()

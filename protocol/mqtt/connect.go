@@ -38,7 +38,7 @@ func (t *turn) connect(f packet.Frame) error {
 	if b.config.Server != "" {
 		return t.redirect()
 	}
-	if err := b.admission.enter(b.now(), c.carrier.Context().Done()); err != nil {
+	if err := b.admission.enter(b.now(), c.carrier.Closing); err != nil {
 		return &leave{code: packet.ServerBusy, text: err.Error(), reason: engine.ReasonTooMany, cause: err}
 	}
 	if err := c.identify(p); err != nil {
@@ -84,7 +84,7 @@ func (b *Broker) login(c *conn, p *packet.ConnectPacket) (auth.Identity, error) 
 		c.flags |= flagOpen
 		return auth.Identity{}, nil
 	}
-	ctx, cancel := context.WithTimeout(c.carrier.Context(), b.limits.AuthTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), b.limits.AuthTimeout)
 	defer cancel()
 	from := c.origin()
 	id, err := a.Open(from, c.carrier.Listener().Addr())
@@ -179,8 +179,10 @@ func (t *turn) welcome(s *session, p *packet.ConnectPacket, present bool, said *
 	keepAlive := c.keepAlive(p)
 	ack := b.grants(c, s, p, said)
 	if d := b.opts.Devices; d != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+		defer cancel()
 		var err error
-		if c.epoch, err = d.Connected(c.carrier.Context(), c.device(s)); err != nil {
+		if c.epoch, err = d.Connected(ctx, c.device(s)); err != nil {
 			return refused(packet.NotAuthorized, err)
 		}
 	}

@@ -26,7 +26,7 @@ func (t *turn) beginExchange(p *packet.ConnectPacket) error {
 // first takes the client's first message and answers it.
 func (t *turn) first(x *exchange, p *packet.Properties) error {
 	c := t.c
-	ctx, cancel := context.WithTimeout(c.carrier.Context(), c.broker.limits.AuthTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.broker.limits.AuthTimeout)
 	defer cancel()
 	reply, err := x.scram.First(ctx, p.AuthData)
 	if err != nil {
@@ -64,7 +64,7 @@ func (t *turn) final(f packet.Frame) (x *exchange, id auth.Identity, reply []byt
 		return nil, id, nil, broken(packet.ProtocolError, "an AUTH that does not go on with what was begun")
 	}
 	c.more.exchange = nil
-	ctx, cancel := context.WithTimeout(c.carrier.Context(), c.broker.limits.AuthTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.broker.limits.AuthTimeout)
 	defer cancel()
 	if reply, id, err = x.scram.Final(ctx, p.Properties.AuthData); err != nil {
 		return nil, id, nil, exchangeFailed(err)

@@ -16,7 +16,7 @@ import (
 // client keeps up, the session follows what is delivered live; as soon as it does not, it falls behind, which costs nothing but the place, and reads from the log later.
 type lasting struct {
 	expiry  uint32 // seconds after the connection has ended; never is for ever
-	user    string // whose session it is
+	owner   string // the user whose session it is
 	epoch   uint64 // how often the client has connected
 	version packet.Version
 	since   time.Time // when the client went away
@@ -63,8 +63,8 @@ func (s *session) fallBehindLocked() {
 	}
 	s.lasting.behind = true
 	for sub := range s.subs.all {
-		if sub.backlog != nil {
-			sub.backlog.join()
+		if sub.log() != nil {
+			sub.log().join()
 		}
 	}
 }
@@ -72,8 +72,8 @@ func (s *session) fallBehindLocked() {
 // noteLocked notes a message in the backlogs of all subscriptions that match it.
 func (s *session) noteLocked(subject string, offset uint64, size int) {
 	for sub := range s.subs.all {
-		if sub.backlog != nil && sub.filter.Match(subject) {
-			sub.backlog.note(offset, size)
+		if sub.log() != nil && sub.filter.Match(subject) {
+			sub.log().note(offset, size)
 		}
 	}
 }
@@ -82,8 +82,8 @@ func (s *session) noteLocked(subject string, offset uint64, size int) {
 func (s *session) keepUpLocked() {
 	s.lasting.behind = false
 	for sub := range s.subs.all {
-		if sub.backlog != nil {
-			sub.backlog.leave()
+		if sub.log() != nil {
+			sub.log().leave()
 		}
 	}
 }
@@ -106,8 +106,8 @@ func (s *session) listenLocked() {
 	}
 	s.lasting.away = true
 	for sub := range s.subs.all {
-		if sub.backlog != nil {
-			sub.backlog.listen()
+		if sub.log() != nil {
+			sub.log().listen()
 		}
 	}
 }
@@ -121,8 +121,8 @@ func (s *session) comeBackLocked() {
 	s.lasting.away = false
 	var heard []*backlog
 	for sub := range s.subs.all {
-		if sub.backlog != nil {
-			heard = append(heard, sub.backlog)
+		if sub.log() != nil {
+			heard = append(heard, sub.log())
 		}
 	}
 	s.broker.bus.Fence(func() {
@@ -136,8 +136,8 @@ func (s *session) comeBackLocked() {
 func (s *session) nextPlacesLocked(most int) []uint64 {
 	var places []uint64
 	for sub := range s.subs.all {
-		if sub.backlog != nil {
-			places = sub.backlog.from(places, max(s.lasting.next, sub.from), most)
+		if sub.log() != nil {
+			places = sub.log().from(places, max(s.lasting.next, sub.start()), most)
 		}
 	}
 	slices.Sort(places)
@@ -160,7 +160,7 @@ func (s *session) catchUp(c *conn) {
 			s.mu.Unlock()
 			return
 		}
-		places := s.nextPlacesLocked(min(pageMessages, max(1, s.window.most-s.window.len())))
+		places := s.nextPlacesLocked(min(pageMessages, max(1, int(s.window.most)-s.window.len())))
 		if len(places) == 0 && s.lasting.cut != 0 {
 			s.resumeCutLocked()
 			s.mu.Unlock()
@@ -226,10 +226,9 @@ func (s *session) sendLoggedLocked(e *event.Event, offset uint64, dup bool) bool
 
 // loggedLocked collects what the subscriptions ask for that select a message of the log.
 func (s *session) loggedLocked(e *event.Event, offset uint64) dispatch {
-	d := dispatch{event: e, meta: metaOf(e)}
-	d.own = d.meta.tag != "" && d.meta.tag == s.tag
+	d := dispatch{session: s, event: e, meta: metaOf(e)}
 	for sub := range s.subs.all {
-		if sub.backlog != nil && sub.from <= offset && sub.filter.Match(e.Subject) && !(d.own && sub.noLocal) {
+		if sub.log() != nil && sub.start() <= offset && sub.filter.Match(e.Subject) && !d.excludes(sub) {
 			d.add(sub)
 		}
 	}
@@ -272,7 +271,7 @@ func (s *session) resend(c *conn) bool {
 	var places []uint64
 	var kept []uint16
 	for i := range s.window.entries {
-		if e := &s.window.entries[i]; e.unsent && len(places) < min(pageMessages, s.window.most) {
+		if e := &s.window.entries[i]; e.unsent && len(places) < min(pageMessages, int(s.window.most)) {
 			if e.event != nil {
 				kept = append(kept, e.id)
 				continue

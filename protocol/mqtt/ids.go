@@ -13,12 +13,18 @@ type idSet struct {
 }
 
 func (s *idSet) len() int {
+	if s == nil {
+		return 0
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.ids)
 }
 
 func (s *idSet) has(id uint16) bool {
+	if s == nil {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, found := slices.BinarySearch(s.ids, id)
@@ -34,6 +40,9 @@ func (s *idSet) add(id uint16) {
 }
 
 func (s *idSet) remove(id uint16) bool {
+	if s == nil {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, found := slices.BinarySearch(s.ids, id)
@@ -49,6 +58,9 @@ func (s *idSet) remove(id uint16) bool {
 
 // encode returns the set as it is stored: two bytes each.
 func (s *idSet) encode() []byte {
+	if s == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := make([]byte, 0, 2*len(s.ids))
@@ -63,4 +75,12 @@ func (s *idSet) decode(b []byte) {
 	for ; len(b) >= 2; b = b[2:] {
 		s.add(binary.BigEndian.Uint16(b))
 	}
+}
+
+// take notes the identifier of a message of QoS 2. The connection's own task calls it only.
+func (s *session) take(id uint16) {
+	if s.inbound == nil {
+		s.inbound = &idSet{}
+	}
+	s.inbound.add(id)
 }

@@ -1,8 +1,6 @@
 package mqtt
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"strconv"
 	"strings"
@@ -53,10 +51,17 @@ func metaOf(e *event.Event) meta {
 	return m
 }
 
-// tag makes of a client identifier what tells its messages from those of others, and nothing else.
+// tag makes of a client identifier what tells its messages from those of others (FNV-1a, salted). It is compared, and hides the identifier from who only glances.
 func (b *Broker) tag(id string) string {
-	sum := sha256.Sum256(append(append([]byte(nil), b.salt...), id...))
-	return base64.RawURLEncoding.EncodeToString(sum[:8])
+	const offset, prime = 14695981039346656037, 1099511628211
+	h := uint64(offset)
+	for _, c := range b.salt {
+		h = (h ^ uint64(c)) * prime
+	}
+	for i := range len(id) {
+		h = (h ^ uint64(id[i])) * prime
+	}
+	return strconv.FormatUint(h, 36)
 }
 
 // newEvent makes the event that a PUBLISH is. It copies all of it.

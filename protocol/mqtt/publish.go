@@ -36,7 +36,7 @@ func (t *turn) publish(f packet.Frame) error {
 		return err
 	}
 	if p.QoS == 2 {
-		c.session.inbound.add(p.ID)
+		c.session.take(p.ID)
 		t.inbound = c.session.lasting != nil
 	}
 	retain := p.Retain && c.broker.store != nil
@@ -76,7 +76,7 @@ func (c *conn) resolve(p *packet.PublishPacket) ([]byte, error) {
 func (t *turn) receive(p *packet.PublishPacket) error {
 	c := t.c
 	most := c.broker.limits.Receive
-	under := int(c.acks.waiting.Load()) + c.session.inbound.len() + len(t.answers)
+	under := int(c.acks.count()) + c.session.inbound.len() + len(t.answers)
 	if under < most {
 		return nil
 	}
@@ -85,7 +85,7 @@ func (t *turn) receive(p *packet.PublishPacket) error {
 			return nil
 		}
 		t.submit()
-		if int(c.acks.waiting.Load())+c.session.inbound.len() >= most {
+		if int(c.acks.count())+c.session.inbound.len() >= most {
 			return broken(packet.ReceiveMaximumExceeded, "more than %d messages of QoS 1 and 2 are on their way", most)
 		}
 		return nil
@@ -207,7 +207,7 @@ func (t *turn) publishStored(topic []byte, p *packet.PublishPacket, retain bool)
 	if err != nil {
 		return err
 	}
-	e := newEvent(topic, p.Payload, meta{p.QoS, p.Retain, c.session.tag}, q, b.now())
+	e := newEvent(topic, p.Payload, meta{p.QoS, p.Retain, b.tag(c.session.id)}, q, b.now())
 	if err := b.check(e); err != nil {
 		if p.QoS == 2 {
 			c.session.inbound.remove(p.ID)

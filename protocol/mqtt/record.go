@@ -60,12 +60,12 @@ func (s *session) record() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.lasting
-	r := record{Owner: s.owner, Expiry: l.expiry, Version: byte(l.version), Epoch: l.epoch, Next: l.next}
+	r := record{Owner: l.owner, Expiry: l.expiry, Version: byte(l.version), Epoch: l.epoch, Next: l.next}
 	if !l.since.IsZero() {
 		r.Away = l.since.UnixMilli()
 	}
 	for sub := range s.subs.all {
-		r.Subscriptions = append(r.Subscriptions, recordSub{sub.text, sub.qos, sub.noLocal, sub.asIs, sub.id, sub.from})
+		r.Subscriptions = append(r.Subscriptions, recordSub{sub.text(), sub.qos, sub.noLocal, sub.asIs, sub.id, sub.start()})
 	}
 	data, _ := json.Marshal(r)
 	return data
@@ -164,7 +164,6 @@ func (b *Broker) loadSession(ctx context.Context, id string, data []byte) error 
 		return err
 	}
 	s := b.newSession(id)
-	s.owner = r.Owner
 	b.enlist(s, r.Owner)
 	l := s.lasting
 	if l == nil {
@@ -185,7 +184,10 @@ func (b *Broker) loadSession(ctx context.Context, id string, data []byte) error 
 	if err != nil {
 		return err
 	}
-	s.inbound.decode(ids.Data)
+	if len(ids.Data) > 0 {
+		s.inbound = &idSet{}
+		s.inbound.decode(ids.Data)
+	}
 	for _, sub := range r.Subscriptions {
 		if err := s.restore(sub); err != nil {
 			return err
@@ -205,12 +207,12 @@ func (s *session) restore(r recordSub) error {
 	if err != nil {
 		return err
 	}
-	sub.qos, sub.noLocal, sub.asIs, sub.id, sub.from = r.QoS, r.NoLocal, r.AsIs, r.ID, r.From
-	if sub.qos > 0 && sub.share == nil {
-		sub.backlog = s.broker.acquireBacklog(sub.filter)
+	sub.qos, sub.noLocal, sub.asIs, sub.id, sub.bond().from = r.QoS, r.NoLocal, r.AsIs, r.ID, r.From
+	if sub.qos > 0 && sub.shared() == nil {
+		sub.bond().backlog = s.broker.acquireBacklog(sub.filter)
 	}
 	s.subs.put(sub)
-	if sub.share != nil {
+	if sub.shared() != nil {
 		s.sharing = true
 		return s.broker.joinShare(s, sub, 0)
 	}

@@ -151,7 +151,7 @@ func (s *session) replayOn(c *conn) {
 		s.mu.Unlock()
 		events, after, err := s.broker.retained.page(todo)
 		if err != nil {
-			s.broker.log.Error("reading retained messages", "filter", todo.sub.text, "error", err)
+			s.broker.log.Error("reading retained messages", "filter", todo.sub.text(), "error", err)
 			c.carrier.Close(engine.ReasonInternal, err)
 			return
 		}

@@ -226,8 +226,8 @@ func (b *Broker) endOverflowed(s *session) {
 // waitingLocked returns how much waits for a session, counting twice what two of its subscriptions select.
 func (s *session) waitingLocked() (n int, bytes uint64) {
 	for sub := range s.subs.all {
-		if sub.backlog != nil {
-			m, size := sub.backlog.waiting(max(s.lasting.next, sub.from))
+		if sub.log() != nil {
+			m, size := sub.log().waiting(max(s.lasting.next, sub.start()))
 			n, bytes = n+m, bytes+size
 		}
 	}

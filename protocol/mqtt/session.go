@@ -16,9 +16,8 @@ import (
 type session struct {
 	broker *Broker
 	id     string // the client identifier
-	tag    string // of what it publishes
 
-	inbound idSet // messages of QoS 2 that were taken and not released
+	inbound *idSet // messages of QoS 2 that were taken and not released; nil until there is one
 
 	mu      sync.Mutex
 	conn    *conn         // nil: the client is away
@@ -28,7 +27,6 @@ type session struct {
 	queue   *queue        // what waits in memory, if it is not lasting
 	lasting *lasting      // nil: it ends with its connection
 	replay  *replay       // retained messages that are still to be sent
-	owner   string        // the user whose session it is
 	judged  uint64        // the auth generation under which all subscriptions were last found to be allowed
 	will    *will
 	sharing bool // there are shared subscriptions
@@ -37,27 +35,9 @@ type session struct {
 	storedWill bool // guarded by the stripe
 }
 
-// A subscription is a filter and its options.
-type subscription struct {
-	filter   event.Filter
-	text     string // as the client wrote it; the filter behind $share/NAME/
-	share    *share // nil: it is not shared
-	id       uint32 // Subscription Identifier; 0 is none
-	qos      byte
-	noLocal  bool
-	asIs     bool            // Retain As Published
-	overlaps []*subscription // those of the session that select subjects which this one does too
-	backlog  *backlog        // of lasting sessions, with QoS 1 and 2
-	from     uint64          // the place in the log from which on it counts
-}
-
 // newSession returns a session without anything.
 func (b *Broker) newSession(id string) *session {
-	s := &session{broker: b, id: id}
-	if b.store != nil {
-		s.tag = b.tag(id)
-	}
-	return s
+	return &session{broker: b, id: id}
 }
 
 // Deliver takes a message from the bus, in the publisher's goroutine or that which delivers what was stored.
@@ -65,7 +45,7 @@ func (s *session) Deliver(m *bus.Message) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sub := s.subs.get(m.Subscription().Pattern())
-	if sub == nil || sub.share != nil || s.over {
+	if sub == nil || sub.shared() != nil || s.over {
 		return false
 	}
 	return s.offerLocked(m, sub)
@@ -101,12 +81,11 @@ func (s *session) offerLocked(m *bus.Message, sub *subscription) bool {
 
 // dispatchOf finds out what MQTT knows of a message; those of other doors have QoS 1.
 func (s *session) dispatchOf(m *bus.Message) dispatch {
-	d := dispatch{message: m, meta: meta{qos: 1}}
+	d := dispatch{session: s, message: m, meta: meta{qos: 1}}
 	if o, ok := m.Origin().(*publication); ok {
-		d.meta, d.own = meta{qos: o.qos, retain: o.retain}, o.session == s
+		d.meta, d.mine = meta{qos: o.qos, retain: o.retain}, o.session == s
 	} else if stored := m.Stored(); len(stored) > 0 || len(m.Event().Headers) > 0 {
 		d.meta = metaOf(m.Event())
-		d.own = d.meta.tag != "" && d.meta.tag == s.tag
 	}
 	return d
 }
@@ -115,8 +94,9 @@ func (s *session) dispatchOf(m *bus.Message) dispatch {
 type dispatch struct {
 	message *bus.Message // nil if it comes from the log or was retained
 	event   *event.Event // then
+	session *session
 	meta    meta
-	own     bool // the session has published it itself
+	mine    bool // the session has published it itself, as far as that is known without looking
 
 	qos      byte
 	asIs     bool
@@ -127,11 +107,11 @@ type dispatch struct {
 
 // gather collects what all subscriptions ask for that match, and tells whether sub, which was met, is the first of them: it delivers for all.
 func (d *dispatch) gather(sub *subscription, subject string) bool {
-	if d.own && sub.noLocal {
+	if d.excludes(sub) {
 		return false
 	}
-	for _, other := range sub.overlaps {
-		if d.own && other.noLocal || !other.filter.Match(subject) {
+	for _, other := range sub.others() {
+		if d.excludes(other) || !other.filter.Match(subject) {
 			continue
 		}
 		if other.before(sub) {
@@ -143,8 +123,10 @@ func (d *dispatch) gather(sub *subscription, subject string) bool {
 	return true
 }
 
-// before is a stable order, which is all that is needed.
-func (s *subscription) before(other *subscription) bool { return s.text < other.text }
+// excludes tells whether a subscription does not want the message, because the client has published it itself.
+func (d *dispatch) excludes(s *subscription) bool {
+	return s.noLocal && (d.mine || d.meta.tag != "" && d.meta.tag == d.session.broker.tag(d.session.id))
+}
 
 func (d *dispatch) add(s *subscription) {
 	d.qos, d.asIs = max(d.qos, s.qos), d.asIs || s.asIs
@@ -232,7 +214,7 @@ func (s *session) transmitLocked(d *dispatch, e inflight, o outgoing) bool {
 
 // roomLocked tells whether another message of QoS 1 or 2 may be sent. While nothing is on its way, one may always: no acknowledgement would come to go on with.
 func (s *session) roomLocked() bool {
-	return s.window.len() == 0 || s.window.len() < s.window.most && !s.conn.carrier.Congested()
+	return s.window.len() == 0 || s.window.len() < int(s.window.most) && !s.conn.carrier.Congested()
 }
 
 // received takes a PUBREC: the message is the client's now. It returns how the PUBREL is to be answered, and whether that has to be on disk before.
@@ -302,8 +284,8 @@ func (s *session) sharesLocked() (shares []*share) {
 		return nil
 	}
 	for sub := range s.subs.all {
-		if sub.share != nil {
-			shares = append(shares, sub.share)
+		if sub.shared() != nil {
+			shares = append(shares, sub.shared())
 		}
 	}
 	return shares

@@ -65,12 +65,23 @@ func (b *Broker) claim(c *conn, p *packet.ConnectPacket) (s *session, present bo
 // mayClaim keeps a client from another user's session.
 func (b *Broker) mayClaim(c *conn, old *session) error {
 	old.mu.Lock()
-	owner := old.owner
+	owner, owned := old.ownerLocked()
 	old.mu.Unlock()
-	if b.auth == nil || !b.auth.Enabled() || owner == c.id.User() {
+	if !owned || b.auth == nil || !b.auth.Enabled() || owner == c.id.User() {
 		return nil
 	}
 	return refused(packet.ClientIdentifierNotValid, fmt.Errorf("the client identifier is in use by another user: %w", auth.ErrForbidden))
+}
+
+// ownerLocked returns the user whose session it is, and whether it is anybody's: one that has just ended with its connection is not.
+func (s *session) ownerLocked() (user string, owned bool) {
+	switch {
+	case s.lasting != nil:
+		return s.lasting.owner, true
+	case s.conn != nil:
+		return s.conn.id.User(), true
+	}
+	return "", false
 }
 
 // grantExpiry is how long the session outlives its connection, in seconds.
@@ -103,7 +114,7 @@ func (b *Broker) enlist(s *session, user string) bool {
 		return false
 	}
 	b.lasting++
-	s.lasting = &lasting{user: user}
+	s.lasting = &lasting{owner: user}
 	return true
 }
 
@@ -239,8 +250,8 @@ func (b *Broker) endSession(s *session) {
 		client.Close()
 	}
 	for _, sub := range subs {
-		if sub.share != nil {
-			sub.share.leave(s)
+		if sub.shared() != nil {
+			sub.shared().leave(s)
 		}
 	}
 	b.mu.Lock()
@@ -272,24 +283,24 @@ func (s *session) releaseLocked(subs []*subscription) {
 }
 
 func (s *session) releaseBacklogLocked(sub *subscription) {
-	if sub.backlog == nil {
+	if sub.log() == nil {
 		return
 	}
 	if s.lasting.behind {
-		sub.backlog.leave()
+		sub.log().leave()
 	}
 	if s.lasting.away {
-		sub.backlog.unlisten()
+		sub.log().unlisten()
 	}
-	s.broker.releaseBacklog(sub.backlog)
-	sub.backlog = nil
+	s.broker.releaseBacklog(sub.log())
+	sub.bond().backlog = nil
 }
 
 // prepare notes what a CONNECT says of the session, before the client is told that it is connected.
 func (s *session) prepare(c *conn, p *packet.ConnectPacket, expiry uint32, w *will) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.owner, s.will = c.id.User(), w
+	s.will = w
 	if l := s.lasting; l != nil {
 		l.expiry, l.version, l.since = expiry, p.Version, time.Time{}
 		l.epoch++
@@ -312,9 +323,9 @@ func (s *session) attach(c *conn, p *packet.ConnectPacket, connack func() error)
 	}
 	c.session, s.conn = s, c
 	c.described.Store(s)
-	s.window.most = s.broker.limits.Inflight
+	s.window.most = uint16(s.broker.limits.Inflight)
 	if p.Properties.Has(packet.ReceiveMaximum) {
-		s.window.most = min(s.window.most, int(p.Properties.ReceiveMaximum))
+		s.window.most = min(s.window.most, p.Properties.ReceiveMaximum)
 	}
 	s.broker.count.connected.Add(1)
 	s.judge()
@@ -346,13 +357,13 @@ func (s *session) giveBackLocked() {
 func (s *session) subscribeAllLocked() error {
 	s.client = s.broker.bus.NewClient(s)
 	for sub := range s.subs.all {
-		if sub.share != nil {
-			if err := s.broker.joinShare(s, sub, sub.from); err != nil {
+		if sub.shared() != nil {
+			if err := s.broker.joinShare(s, sub, sub.start()); err != nil {
 				return tooManySubscriptions(err)
 			}
 			continue
 		}
-		if _, err := s.client.Subscribe(sub.text); err != nil {
+		if _, err := s.client.Subscribe(sub.text()); err != nil {
 			return tooManySubscriptions(err)
 		}
 	}
@@ -371,7 +382,7 @@ func (s *session) judge() {
 	}
 	s.judged = c.judged
 	for sub := range s.subs.all {
-		if !a.CanSubscribe(c.id, sub.text) {
+		if !a.CanSubscribe(c.id, sub.text()) {
 			s.judged = 0 // no generation has this number
 		}
 	}

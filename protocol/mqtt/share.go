@@ -55,10 +55,10 @@ func (b *Broker) newShare(n shareName) *share {
 func (b *Broker) joinShare(s *session, sub *subscription, end uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if sh := b.shares[sub.share.name]; sh != nil {
-		sub.share = sh
+	if sh := b.shares[sub.shared().name]; sh != nil {
+		sub.bond().share = sh
 	}
-	sh := sub.share
+	sh := sub.shared()
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.client == nil {
@@ -437,7 +437,7 @@ func (sh *share) firstFrom() uint64 {
 	first := ^uint64(0)
 	for _, m := range sh.members {
 		if m.session.lasting != nil && m.sub.qos > 0 {
-			first = min(first, m.sub.from)
+			first = min(first, m.sub.start())
 		}
 	}
 	return first

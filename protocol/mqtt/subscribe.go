@@ -81,7 +81,7 @@ var errFilter = errors.New("the filter is not usable")
 
 // parse makes a subscription of a filter as a client writes it.
 func (b *Broker) parse(text string) (*subscription, error) {
-	sub := &subscription{text: text}
+	sub := &subscription{}
 	var err error
 	if !packet.IsShared(text) {
 		sub.filter, err = event.ParseFilter(text, b.events)
@@ -95,7 +95,7 @@ func (b *Broker) parse(text string) (*subscription, error) {
 	if sub.filter, err = event.ParseFilter(filter, b.events); err != nil {
 		return nil, err
 	}
-	sub.share = b.newShare(shareName{name, sub.filter})
+	sub.bond().share = b.newShare(shareName{name, sub.filter})
 	return sub, nil
 }
 
@@ -110,7 +110,7 @@ func (c *conn) subscribeTo(o *packet.Subscription, id uint32) packet.Code {
 		return packet.NotAuthorized
 	}
 	sub.qos, sub.noLocal, sub.asIs, sub.id = min(o.QoS, 2), o.NoLocal, o.RetainAsPublished, id
-	if sub.share != nil {
+	if sub.shared() != nil {
 		// A message of QoS 2 must not be given to another member when the first one goes, and the one that goes may not come back (§4.8.2): so it is not promised.
 		sub.qos = min(sub.qos, 1)
 	}
@@ -124,47 +124,47 @@ func (c *conn) subscribeTo(o *packet.Subscription, id uint32) packet.Code {
 // enter adds a subscription, in place of one of the same filter, and has retained messages sent as the client wants it (Retain Handling).
 func (s *session) enter(sub *subscription, handling byte) (err error) {
 	b := s.broker
-	if s.lasting != nil && sub.qos > 0 && sub.share == nil {
-		sub.backlog = b.acquireBacklog(sub.filter) // from here on the log captures it
+	if s.lasting != nil && sub.qos > 0 && sub.shared() == nil {
+		sub.bond().backlog = b.acquireBacklog(sub.filter) // from here on the log captures it
 	}
 	if s.lasting != nil {
-		sub.from = b.logEnd()
+		sub.bond().from = b.logEnd()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old := s.subs.get(sub.text)
+	old := s.subs.get(sub.text())
 	if old == nil && s.subs.len() >= b.limits.Subscriptions {
 		err = fmt.Errorf("%d subscriptions of one session: %w", s.subs.len(), bus.ErrTooMany)
 	}
 	switch {
 	case err != nil:
-	case sub.share != nil:
-		err = b.joinShare(s, sub, sub.from)
+	case sub.shared() != nil:
+		err = b.joinShare(s, sub, sub.start())
 	case old == nil && s.client != nil:
-		_, err = s.client.Subscribe(sub.text)
+		_, err = s.client.Subscribe(sub.text())
 	}
 	if err != nil {
-		if sub.backlog != nil {
-			b.releaseBacklog(sub.backlog)
+		if sub.log() != nil {
+			b.releaseBacklog(sub.log())
 		}
 		return err
 	}
-	if sub.backlog != nil && s.lasting.behind {
-		sub.backlog.join()
+	if sub.log() != nil && s.lasting.behind {
+		sub.log().join()
 		if s.lasting.away {
-			sub.backlog.listen()
+			sub.log().listen()
 		}
 	}
 	if old != nil {
-		if sub.share != nil || old.backlog != nil && sub.backlog != nil {
-			sub.from = old.from // what waits for it goes on waiting
+		if sub.shared() != nil || old.log() != nil && sub.log() != nil {
+			sub.bond().from = old.start() // what waits for it goes on waiting
 		}
 		s.replay.replace(old, sub)
 		s.releaseBacklogLocked(old) // after the new one has joined: the last to leave takes what was noted along
 	}
 	s.subs.put(sub)
-	s.sharing = s.sharing || sub.share != nil
-	if sub.share == nil && (handling == 0 || handling == 1 && old == nil) {
+	s.sharing = s.sharing || sub.shared() != nil
+	if sub.shared() == nil && (handling == 0 || handling == 1 && old == nil) {
 		s.replayLocked(sub)
 	}
 	return nil
@@ -173,8 +173,8 @@ func (s *session) enter(sub *subscription, handling byte) (err error) {
 // leaveLocked lets go of what a subscription holds.
 func (s *session) leaveLocked(sub *subscription) {
 	s.releaseBacklogLocked(sub)
-	if sub.share != nil {
-		sub.share.leave(s)
+	if sub.shared() != nil {
+		sub.shared().leave(s)
 	}
 }
 
@@ -208,7 +208,7 @@ func (s *session) unsubscribe(text string) bool {
 	if sub == nil {
 		return false
 	}
-	if sub.share == nil && s.client != nil {
+	if sub.shared() == nil && s.client != nil {
 		s.client.Unsubscribe(text)
 	}
 	s.leaveLocked(sub)

@@ -25,7 +25,7 @@ func (l *subscriptions) get(text string) *subscription {
 		return l.many[text]
 	}
 	for _, s := range l.list {
-		if s.text == text {
+		if s.is(text) {
 			return s
 		}
 	}
@@ -34,16 +34,16 @@ func (l *subscriptions) get(text string) *subscription {
 
 // put enters a subscription in place of one of that filter.
 func (l *subscriptions) put(s *subscription) {
-	l.take(s.text)
+	l.take(s.text())
 	l.list = append(l.list, s)
 	if l.many == nil && len(l.list) > fewSubscriptions {
 		l.many = make(map[string]*subscription, 2*fewSubscriptions)
 		for _, s := range l.list {
-			l.many[s.text] = s
+			l.many[s.text()] = s
 		}
 	}
 	if l.many != nil {
-		l.many[s.text] = s
+		l.many[s.text()] = s
 	}
 	l.relate(s)
 }
@@ -51,11 +51,11 @@ func (l *subscriptions) put(s *subscription) {
 // relate finds out which others select subjects that s does too. Two filters without wildcards never do.
 func (l *subscriptions) relate(s *subscription) {
 	for _, other := range l.list {
-		if other == s || other.share != nil || s.share != nil || s.filter.IsLiteral() && other.filter.IsLiteral() || !s.filter.Overlaps(other.filter) {
+		if other == s || other.shared() != nil || s.shared() != nil || s.filter.IsLiteral() && other.filter.IsLiteral() || !s.filter.Overlaps(other.filter) {
 			continue
 		}
-		s.overlaps = append(s.overlaps, other)
-		other.overlaps = append(other.overlaps, s)
+		s.bond().overlaps = append(s.others(), other)
+		other.bond().overlaps = append(other.others(), s)
 	}
 }
 
@@ -67,10 +67,10 @@ func (l *subscriptions) take(text string) *subscription {
 	}
 	l.list = without(l.list, s)
 	delete(l.many, text)
-	for _, other := range s.overlaps {
-		other.overlaps = without(other.overlaps, s)
+	for _, other := range s.others() {
+		other.bond().overlaps = without(other.others(), s)
 	}
-	s.overlaps = nil
+	s.bond().overlaps = nil
 	return s
 }
 

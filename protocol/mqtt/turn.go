@@ -240,6 +240,9 @@ func (c *conn) queue(answers []answer) *ackGroup {
 	if len(answers) == 0 {
 		return nil
 	}
+	if c.acks == nil {
+		c.acks = &acks{}
+	}
 	g := &ackGroup{}
 	for i := range answers {
 		if answers[i].counts() {

@@ -10,8 +10,8 @@ import (
 // A window is the messages of QoS 1 and 2 that were sent to a client and are not done, in the order in which they were sent.
 type window struct {
 	entries []inflight
-	unsent  int    // entries that wait to be sent again
-	most    int    // as many as the client takes
+	unsent  uint16 // entries that wait to be sent again
+	most    uint16 // as many as the client takes
 	last    uint16 // the identifier that was given last, if they are counted
 }
 
@@ -45,7 +45,7 @@ const (
 func sentAs(qos byte) delivery { return delivery(qos) }
 
 // len returns how many messages are with the client.
-func (w *window) len() int { return len(w.entries) - w.unsent }
+func (w *window) len() int { return len(w.entries) - int(w.unsent) }
 
 func (w *window) add(e inflight) { w.entries = append(w.entries, e) }
 
