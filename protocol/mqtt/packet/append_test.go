@@ -134,6 +134,7 @@ func TestCodes(t *testing.T) {
 		ReceiveMaximumExceeded.String():       "Receive Maximum exceeded",
 		Code(0x03).String():                   "reason code 0x03",
 		Code(0xFF).String():                   "reason code 0xFF",
+		Code(0xA3).String():                   "reason code 0xA3",
 		Puback.String():                       "PUBACK",
 		Type(0).String():                      "type 0",
 		Type(16).String():                     "type 16",

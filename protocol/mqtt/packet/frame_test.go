@@ -114,6 +114,7 @@ func TestSplitLimit(t *testing.T) {
 		{len(in) - 1, len(in), PacketTooLarge, 0},
 		{len(in) - 1, 2, PacketTooLarge, 0}, // as soon as the length is there
 		{len(in) - 1, 1, Success, 0},
+		{1, 2, PacketTooLarge, 0},
 		{0, len(in), Success, len(in)},
 		{-1, len(in), Success, len(in)},
 	} {
