@@ -16,6 +16,7 @@ import (
 	"github.com/spate-io/spate/protocol/httpapi"
 	"github.com/spate-io/spate/protocol/mqtt"
 	"github.com/spate-io/spate/protocol/resp"
+	"github.com/spate-io/spate/protocol/websocket"
 	"github.com/spate-io/spate/stream"
 	"github.com/spate-io/spate/task"
 )
@@ -108,7 +109,8 @@ func (a *App) build() error {
 	a.door, err = httpapi.New(httpapi.Options{
 		Auth: a.auth, Engine: a.engine, Tasks: &a.tasks, Metrics: o.Metrics, Ready: a.ready, Limits: o.HTTP,
 		Hosts: o.Hosts, PProf: o.PProf, Logger: o.Logger, Tracer: o.Tracer,
-		Bus: a.bus, Consumers: a.manager(), Devices: a.devices, Origins: o.Origins, WebSocket: o.WebSocket, Event: o.Bus.Event,
+		Bus: a.bus, Consumers: a.manager(), Devices: a.devices, Origins: o.Origins, WebSocket: o.WebSocket,
+		WebSockets: map[string]websocket.Endpoint{mqtt.WebSocketPath: a.mqtt.WebSocket(mqtt.ListenerOptions{})}, Event: o.Bus.Event,
 	})
 	if err != nil {
 		return err
