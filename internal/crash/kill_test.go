@@ -3,6 +3,7 @@ package crash
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -18,11 +19,7 @@ import (
 
 // Promise: kill -9 at any instant loses no acknowledged event and leaves no half step.
 func TestPromiseRecovery(t *testing.T) {
-	dir, err := os.MkdirTemp("", "spate") // short, for the path of the socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
+	dir := shortDir(t)
 	l := newLedger()
 	for range *kills {
 		killed(t, dir, l)
@@ -44,40 +41,67 @@ func TestPromiseRecovery(t *testing.T) {
 // killed starts the server, has clients use it, and kills it at some moment.
 func killed(t *testing.T, dir string, l *ledger) {
 	t.Helper()
-	var log bytes.Buffer
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childData+"="+dir)
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
+	v := start(t, dir)
+	var clients sync.WaitGroup
+	for i := range 8 {
+		clients.Go(func() { l.publish(filepath.Join(dir, respSocket), i) })
+	}
+	<-time.After(time.Duration(rand.IntN(200)) * time.Millisecond)
+	v.kill()
+	clients.Wait()
+	if t.Failed() {
+		t.Logf("%s", &v.log)
+	}
+}
+
+// A victim is a server that runs.
+type victim struct {
+	cmd   *exec.Cmd
+	log   bytes.Buffer    // complete once it is dead
+	alive context.Context // ends when it does
+}
+
+// start starts the server, and returns once it listens.
+func start(t *testing.T, dir string) *victim {
+	t.Helper()
+	v := &victim{cmd: exec.Command(os.Args[0])}
+	v.cmd.Env = append(os.Environ(), childData+"="+dir)
+	v.cmd.Stderr = &v.log
+	if err := v.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	socket := filepath.Join(dir, "s")
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	alive, end := context.WithCancelCause(context.Background())
+	v.alive = alive
+	go func() { end(fmt.Errorf("the server has ended: %v", v.cmd.Wait())) }()
 	for up := false; !up; {
 		select {
-		case err := <-ended:
-			t.Fatalf("the server did not start: %v\n%s", err, &log)
+		case <-alive.Done():
+			t.Fatalf("the server did not start: %v\n%s", context.Cause(alive), &v.log)
 		case <-time.After(time.Millisecond):
-			c, err := net.Dial("unix", socket)
+			c, err := net.Dial("unix", filepath.Join(dir, mqttSocket)) // the last that it listens on
 			if up = err == nil; up {
 				_ = c.Close()
 			}
 		}
 	}
-	var clients sync.WaitGroup
-	for i := range 8 {
-		clients.Go(func() { l.publish(socket, i) })
+	return v
+}
+
+// kill kills the server, if it lives, and returns once it is dead.
+func (v *victim) kill() {
+	_ = v.cmd.Process.Kill()
+	<-v.alive.Done()
+}
+
+// shortDir makes a directory whose path is short enough for sockets.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "spate")
+	if err != nil {
+		t.Fatal(err)
 	}
-	<-time.After(time.Duration(rand.IntN(200)) * time.Millisecond)
-	if err := cmd.Process.Kill(); err != nil {
-		t.Error(err)
-	}
-	<-ended
-	clients.Wait()
-	if t.Failed() {
-		t.Logf("%s", &log)
-	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // run runs an app until stop.

@@ -21,6 +21,7 @@ import (
 	"github.com/spate-io/spate/consumer"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/protocol/mqtt"
 	"github.com/spate-io/spate/protocol/resp"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/store/pebblestore"
@@ -32,6 +33,12 @@ var kills = flag.Int("kills", 8, "how often each test kills the server, or cuts 
 
 // childData names the directory of the server that this binary is to be, instead of a test.
 const childData = "SPATE_CRASH_DATA"
+
+// Where it listens, in that directory.
+const (
+	respSocket = "r"
+	mqttSocket = "m"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childData); dir != "" {
@@ -52,8 +59,10 @@ func child(dir string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := app.Listen("resp+unix://" + filepath.Join(dir, "s")); err != nil {
-		return errors.Join(err, app.Close())
+	for _, url := range []string{"resp+unix://" + filepath.Join(dir, respSocket), "mqtt+unix://" + filepath.Join(dir, mqttSocket)} {
+		if _, err := app.Listen(url); err != nil {
+			return errors.Join(err, app.Close())
+		}
 	}
 	return app.Run(ctx)
 }
@@ -62,6 +71,7 @@ func child(dir string) error {
 func newApp(o spate.Options) (*spate.App, error) {
 	var app *spate.App
 	o.Limits = engine.Limits{LingerTimeout: 10 * time.Millisecond}
+	o.MQTT = mqtt.Config{Limits: mqtt.Limits{Queue: 1 << 20, ConnectRate: 1 << 20}, WillGrace: 200 * time.Millisecond}
 	o.Streams = []stream.Config{
 		{Name: "in", Subjects: []string{"in/#"}, Partitions: 4},
 		{Name: "out", Subjects: []string{"out/#"}, Partitions: 3},

@@ -17,7 +17,7 @@ import (
 	"github.com/spate-io/spate/stream"
 )
 
-var seed = flag.Uint64("model-seed", 0, "the seed of TestModel; 0 takes one from the clock")
+var seed = flag.Uint64("model-seed", 0, "the seed of TestModel and TestPromiseSessions; 0 takes one from the clock")
 
 // model is what the streams of a store should be, in maps and slices.
 type model struct {

@@ -26,6 +26,7 @@ type Message struct {
 type Publishing struct {
 	message  packet.OutPublish
 	released bool // PUBREC has come, so PUBREL is what is sent again
+	again    bool // PUBREL was sent on more than one connection
 	quota    bool // it counts against the Receive Maximum of the connection
 	done     chan struct{}
 	code     packet.Code
@@ -141,6 +142,7 @@ func (c *Client) resend(again []*Publishing) error {
 			p.quota = false // more in flight than this connection allows: the server has them from the last one
 		}
 		if p.released {
+			p.again = true
 			if err := c.sendAck(packet.Pubrel, p.message.ID, packet.Success); err != nil {
 				return err
 			}

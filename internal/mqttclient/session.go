@@ -106,7 +106,11 @@ func (s *Session) acknowledged(a packet.AckPacket, quota chan struct{}) (done bo
 		return true
 	}
 	s.sent = slices.DeleteFunc(s.sent, func(other *Publishing) bool { return other == p })
-	p.finish(nil, a.Code)
+	code := a.Code
+	if p.again && a.Type == packet.Pubcomp && code == packet.PacketIdentifierNotFound {
+		code = packet.Success // the PUBCOMP of the last connection was lost, which is no error (§3.7.2.1)
+	}
+	p.finish(nil, code)
 	if p.quota {
 		<-quota
 	}

@@ -49,6 +49,8 @@ type Config struct {
 	ByKey []string
 	// Server, if it is set, is where version 5 clients are told to go instead (Server Reference, §4.11): nobody is let in. Default: nowhere.
 	Server string
+	// WillGrace is how long after a start clients have to come back before the wills are published of those that were connected when the server ended. Default 10 s.
+	WillGrace time.Duration
 }
 
 // Ack says when a message of QoS 1 or 2 is acknowledged to its publisher.
@@ -132,6 +134,7 @@ func New(ctx context.Context, o Options) (*Broker, error) {
 	if b.opts.Clock == nil {
 		b.opts.Clock = time.Now
 	}
+	b.config.WillGrace = or(b.config.WillGrace, willGrace)
 	b.told, _ = o.Devices.(Receiver)
 	b.turns.New = newTurn
 	b.started = b.now()

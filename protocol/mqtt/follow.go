@@ -246,7 +246,6 @@ func (s *session) resendLoggedLocked(e *event.Event, sent inflight) bool {
 	if expired {
 		left = 1
 	}
-	sent.unsent = false
 	return s.transmitLocked(&d, sent, outgoing{id: sent.id, qos: byte(sent.state), expiry: left, dup: true})
 }
 
@@ -265,60 +264,52 @@ func (s *session) resumeLocked(c *conn) {
 	}
 }
 
-// resend sends what resumeLocked has marked, as far as the client takes it, and tells whether nothing of it is left.
+// resend sends what resumeLocked has marked, in its order, as far as the client takes it, and tells whether nothing of it is left.
 func (s *session) resend(c *conn) bool {
-	s.mu.Lock()
-	var places []uint64
-	var kept []uint16
-	for i := range s.window.entries {
-		if e := &s.window.entries[i]; e.unsent && len(places) < min(pageMessages, int(s.window.most)) {
-			if e.event != nil {
-				kept = append(kept, e.id)
-				continue
-			}
-			places = append(places, e.offset)
+	for {
+		s.mu.Lock()
+		ids, places := s.window.nextUnsent(pageMessages)
+		s.mu.Unlock()
+		if len(ids) == 0 {
+			return true
 		}
-	}
-	s.mu.Unlock()
-	if len(places) == 0 && len(kept) == 0 {
-		return true
-	}
-	records, err := s.broker.readLog(places)
-	if err != nil {
-		s.unreadable(c, err)
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, offset := range places {
-		if s.conn != c || !s.roomLocked() {
+		records, err := s.broker.readLog(places)
+		if err != nil {
+			s.unreadable(c, err)
 			return false
 		}
-		e := s.window.find(idOf(offset))
-		if e == nil || !e.unsent {
-			continue
-		}
-		again := *e
-		s.window.remove(e.id)
-		if ev := records[offset]; ev == nil || !s.resendLoggedLocked(ev, again) {
-			s.broker.marks.note(s) // it is not in the log any more, or not allowed
+		if !s.resendPage(c, ids, records) {
+			return false
 		}
 	}
-	for _, id := range kept {
+}
+
+// resendPage sends messages again, which keep their place in the window, and tells whether it is to go on.
+func (s *session) resendPage(c *conn, ids []uint16, records map[uint64]*event.Event) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
 		if s.conn != c || !s.roomLocked() {
 			return false
 		}
 		e := s.window.find(id)
 		if e == nil || !e.unsent {
-			continue
+			continue // the client has answered what its last connection got
 		}
 		again := *e
-		s.window.remove(id)
-		again.unsent = false
-		d := dispatch{event: again.event, meta: metaOf(again.event), retained: true}
-		s.transmitLocked(&d, again, outgoing{id: id, qos: byte(again.state), dup: true})
+		switch {
+		case again.event != nil:
+			d := dispatch{event: again.event, meta: metaOf(again.event), retained: true}
+			s.transmitLocked(&d, again, outgoing{id: id, qos: byte(again.state), dup: true})
+		case records[again.offset] != nil:
+			s.resendLoggedLocked(records[again.offset], again)
+		}
+		if e := s.window.find(id); e != nil && e.unsent { // it is not in the log any more, or not allowed
+			s.window.remove(id)
+			s.broker.marks.note(s)
+		}
 	}
-	return s.window.unsent == 0
+	return true
 }
 
 // unreadable ends a connection for which the log cannot be read.

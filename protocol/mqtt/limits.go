@@ -88,7 +88,7 @@ const (
 	marksBatch = 500
 	// sweepEvery is how often queues are held to their bounds and the log is trimmed.
 	sweepEvery = 2 * time.Second
-	// willGrace is how long after a start clients have to come back before the wills are published of those that were connected when the server ended.
+	// willGrace is the default of Config.WillGrace.
 	willGrace = 10 * time.Second
 	// readTimeout is how long reading from the store may take.
 	readTimeout = 30 * time.Second

@@ -225,7 +225,7 @@ func (b *Broker) loadWill(_ context.Context, id string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	b.agenda.will(id, w, max(w.delay, willGrace))
+	b.agenda.will(id, w, max(w.delay, b.config.WillGrace))
 	return nil
 }
 

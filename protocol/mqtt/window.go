@@ -47,7 +47,40 @@ func sentAs(qos byte) delivery { return delivery(qos) }
 // len returns how many messages are with the client.
 func (w *window) len() int { return len(w.entries) - int(w.unsent) }
 
-func (w *window) add(e inflight) { w.entries = append(w.entries, e) }
+// add enters a message that was sent: behind the others, or in its place, if it was sent again.
+func (w *window) add(e inflight) {
+	e.unsent = false
+	if w.unsent > 0 {
+		if old := w.find(e.id); old != nil {
+			if old.unsent {
+				w.unsent--
+			}
+			*old = e
+			return
+		}
+	}
+	w.entries = append(w.entries, e)
+}
+
+// nextUnsent returns the next messages that are to be sent again, and where in the log they are.
+func (w *window) nextUnsent(most int) (ids []uint16, places []uint64) {
+	if w.unsent == 0 {
+		return nil, nil
+	}
+	for i := range w.entries {
+		e := &w.entries[i]
+		if !e.unsent {
+			continue
+		}
+		if len(ids) == most {
+			break
+		}
+		if ids = append(ids, e.id); e.logged {
+			places = append(places, e.offset)
+		}
+	}
+	return ids, places
+}
 
 // index returns where a message is, or -1. Clients acknowledge in order, so it is usually the first.
 func (w *window) index(id uint16) int {
