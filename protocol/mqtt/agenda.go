@@ -93,7 +93,7 @@ func (a *agenda) removeLocked(d *due) {
 	}
 }
 
-// next returns what is due now, or nil and how long until something is.
+// next returns what is due now, or nil and how long until something is. A will stays until it is taken.
 func (a *agenda) next(now time.Time) (d *due, wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -103,9 +103,21 @@ func (a *agenda) next(now time.Time) (d *due, wait time.Duration) {
 	if wait := a.items[0].at.Sub(now); wait > 0 {
 		return nil, wait
 	}
-	d = a.items[0]
-	a.removeLocked(d)
+	if d = a.items[0]; d.session != nil {
+		a.removeLocked(d)
+	}
 	return d, 0
+}
+
+// take removes a will that is due, and tells whether it was still there.
+func (a *agenda) take(d *due) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.wills[d.client] != d {
+		return false
+	}
+	a.removeLocked(d)
+	return true
 }
 
 // work does everything that is due.
@@ -118,8 +130,18 @@ func (a *agenda) work() (wait time.Duration) {
 		if d.session != nil {
 			a.broker.expireSession(d.session)
 		} else {
-			a.broker.publishWill(d.client, d.will)
+			a.broker.publishDue(d)
 		}
+	}
+}
+
+// publishDue publishes a will that has waited, unless its client has just come back: then it would take the new one out of the store.
+func (b *Broker) publishDue(d *due) {
+	k := b.stripe(d.client)
+	k.Lock()
+	defer k.Unlock()
+	if b.agenda.take(d) {
+		b.publishWill(d.client, d.will)
 	}
 }
 

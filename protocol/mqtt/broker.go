@@ -115,6 +115,7 @@ type Broker struct {
 	retained  retained
 	started   time.Time
 	losses    losses
+	swept     uint64 // the end of the log at the last sweep; used by Run only
 	events    event.Limits
 	count     counters
 }

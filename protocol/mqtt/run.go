@@ -71,11 +71,7 @@ func (b *Broker) sweep(ctx context.Context) {
 		return
 	}
 	end := b.logEnd()
-	passed := make(chan struct{})
-	b.bus.Fence(func() { close(passed) }) // what was stored before end has been delivered, and noted
-	select {
-	case <-passed:
-	case <-ctx.Done():
+	if !b.noted(ctx, end) {
 		return
 	}
 	old, err := b.store.Find(ctx, theLog, b.now().Add(-b.limits.QueueAge))
@@ -98,6 +94,25 @@ func (b *Broker) sweep(ctx context.Context) {
 		}
 	}
 	b.trim(ctx, end)
+}
+
+// noted waits until everything before a place in the log has been delivered, and so is noted where somebody waits for it. What can be read need not be on its way to its delivery yet:
+// a commit behind it makes sure of that.
+func (b *Broker) noted(ctx context.Context, end uint64) bool {
+	if end != b.swept {
+		if err := store.Commit(ctx, b.store, &store.Batch{Trims: []store.Position{{Partition: theLog}}, Durability: store.None}); err != nil {
+			return false
+		}
+		b.swept = end
+	}
+	passed := make(chan struct{})
+	b.bus.Fence(func() { close(passed) })
+	select {
+	case <-passed:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // everything returns the lasting sessions and the shared subscriptions that are in the log.

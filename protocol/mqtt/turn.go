@@ -189,6 +189,9 @@ type commit struct {
 
 // submit hands over what has been collected. The answers leave in the order of the packets, also those of earlier and later turns.
 func (t *turn) submit() {
+	if len(t.answers) > 0 {
+		_ = t.flush() // earlier ones leave first [MQTT-4.6.0-2]; that the client has gone, it is told elsewhere
+	}
 	if !t.commits() {
 		if len(t.answers) > 0 {
 			g := t.c.queue(t.answers)
