@@ -71,7 +71,7 @@ something; 2 what was asked for is wrong: arguments, flags, configuration.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServeCommand(), newEchoCommand(), newCheckCommand(), newHashCommand(), newBenchCommand(), newVersionCommand())
-	root.AddCommand(newPubCommand(), newSubCommand(), newStreamCommand(), newConsumerCommand(), newDeadCommand())
+	root.AddCommand(newPubCommand(), newSubCommand(), newStreamCommand(), newConsumerCommand(), newDeadCommand(), newDeviceCommand())
 	root.AddCommand(newBackupCommand(), newRestoreCommand(), newVerifyCommand())
 	return root
 }
