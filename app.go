@@ -248,7 +248,11 @@ func (a *App) serve(ctx context.Context, doors *task.Scope, s *socket, broken ch
 		})
 		return nil
 	}
-	_, err := a.engine.Serve(s.ln, engine.ListenOptions{Name: s.name, Protocol: s.protocol, TLS: s.tls, Driver: s.driver})
+	o := engine.ListenOptions{Name: s.name, Protocol: s.protocol, TLS: s.tls, Driver: s.driver}
+	if s.at.protocol == "mqtt" {
+		o.AcceptRate = a.mqtt.ConnectRate()
+	}
+	_, err := a.engine.Serve(s.ln, o)
 	return err
 }
 

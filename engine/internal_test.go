@@ -268,7 +268,7 @@ func TestAddressKey(t *testing.T) {
 
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := pace{rate: 10}
+		p := newPace(10, 0)
 		for i := range 10 {
 			if d := p.take(time.Now()); d != 0 {
 				t.Fatalf("connection %d of the burst waits %v", i, d)
@@ -363,5 +363,19 @@ func TestInfoJSON(t *testing.T) {
 		`"age_seconds":5400,"idle_seconds":1.5}]`
 	if err != nil || string(got) != want {
 		t.Errorf("got  %s, %v\nwant %s", got, err, want)
+	}
+}
+
+// A listener's own rate counts where it is the lesser one, with a small burst.
+func TestOwnAcceptRate(t *testing.T) {
+	for _, tt := range []struct{ limit, own, burst int }{{maxInt, 50, 5}, {50, 0, 50}, {20, 50, 20}} {
+		p := newPace(tt.limit, tt.own)
+		now, free := time.Now(), 0
+		for p.take(now) == 0 {
+			free++
+		}
+		if free != tt.burst {
+			t.Errorf("limit %d, own %d: %d at once, want %d", tt.limit, tt.own, free, tt.burst)
+		}
 	}
 }

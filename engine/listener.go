@@ -30,6 +30,9 @@ type ListenOptions struct {
 	TLS *tls.Config
 	// Driver overrides Options.Driver for this listener.
 	Driver string
+	// AcceptRate is the number of connections accepted in a second, with a burst of a tenth of it, if that is less than Limits.AcceptRate. Default: only that counts.
+	// It is for protocols whose clients all come back at once, and of which opening a connection is the least that they ask for.
+	AcceptRate int
 }
 
 // A Listener accepts connections for one protocol on one address.
@@ -113,7 +116,7 @@ func (e *Engine) newListener(ln net.Listener, o ListenOptions) (*Listener, error
 	}
 	l := &Listener{
 		eng: e, name: o.Name, proto: o.Protocol, tls: o.TLS, ln: ln, driver: d,
-		pace: pace{rate: e.limits.AcceptRate}, closed: make(chan struct{}),
+		pace: newPace(e.limits.AcceptRate, o.AcceptRate), closed: make(chan struct{}),
 	}
 	if l.name == "" {
 		l.name = o.Protocol.Name()
@@ -221,9 +224,18 @@ func (l *Listener) sleep(d time.Duration) bool {
 	}
 }
 
-// pace is a token bucket that holds a second's worth of tokens.
+// newPace returns the pace of a listener whose protocol may have one of its own.
+func newPace(limit, own int) pace {
+	if own > 0 && own < limit {
+		return pace{rate: own, burst: max(1, own/10)}
+	}
+	return pace{rate: limit, burst: limit}
+}
+
+// pace is a token bucket.
 type pace struct {
-	rate   int
+	rate   int // tokens that come in a second
+	burst  int // tokens that it holds
 	tokens float64
 	last   time.Time
 }
@@ -235,9 +247,9 @@ func (p *pace) take(now time.Time) time.Duration {
 	}
 	rate := float64(p.rate)
 	if p.last.IsZero() {
-		p.tokens = rate
+		p.tokens = float64(p.burst)
 	} else {
-		p.tokens = min(rate, p.tokens+now.Sub(p.last).Seconds()*rate)
+		p.tokens = min(float64(p.burst), p.tokens+now.Sub(p.last).Seconds()*rate)
 	}
 	p.last = now
 	p.tokens--

@@ -55,7 +55,7 @@ func listen(t *testing.T, e *Engine, p Protocol) *Listener {
 	}
 	return &Listener{
 		eng: e, name: "test", proto: p, ln: ln, driver: d,
-		pace: pace{rate: maxInt}, closed: make(chan struct{}),
+		pace: newPace(maxInt, 0), closed: make(chan struct{}),
 	}
 }
 

@@ -26,6 +26,9 @@ func (a *admission) init(b *Broker) {
 	a.wait, a.most = b.limits.ConnectWait, b.limits.ConnectQueue
 }
 
+// ConnectRate is how many clients may connect in a second: listeners need not accept more.
+func (b *Broker) ConnectRate() int { return b.limits.ConnectRate }
+
 // enter waits for the client's turn. It fails when that is too far away, or the client has gone meanwhile.
 func (a *admission) enter(now time.Time, gone func() bool) error {
 	delay, err := a.turn(now)
