@@ -25,7 +25,7 @@ type lasting struct {
 	behind bool   // messages are noted in backlogs, and read from the log
 	away   bool   // the backlogs listen by themselves
 	cut    uint64 // from here on nothing waits for it until it has had what is before; 0 is nowhere
-	doubt  int    // so many of the next messages may have been sent before a crash
+	doubt  uint64 // what is before this place may have been sent before a crash
 	dirty  bool   // the marks in the store are old
 	// save is held from where marks are made to where they are handed to the store, so that none are followed by older ones.
 	save sync.Mutex
@@ -201,8 +201,7 @@ func (s *session) sendPage(c *conn, places []uint64, records map[uint64]*event.E
 			continue
 		}
 		s.replay.met(e.Subject)
-		s.sendLoggedLocked(e, offset, s.lasting.doubt > 0)
-		s.lasting.doubt = max(0, s.lasting.doubt-1)
+		s.sendLoggedLocked(e, offset, offset < s.lasting.doubt)
 	}
 	s.broker.marks.note(s)
 	return true
@@ -228,7 +227,7 @@ func (s *session) sendLoggedLocked(e *event.Event, offset uint64, dup bool) bool
 func (s *session) loggedLocked(e *event.Event, offset uint64) dispatch {
 	d := dispatch{session: s, event: e, meta: metaOf(e)}
 	for sub := range s.subs.all {
-		if sub.log() != nil && sub.start() <= offset && sub.filter.Match(e.Subject) && !d.excludes(sub) {
+		if sub.shared() == nil && sub.start() <= offset && sub.filter.Match(e.Subject) && !d.excludes(sub) {
 			d.add(sub)
 		}
 	}
@@ -298,8 +297,8 @@ func (s *session) resendPage(c *conn, ids []uint16, records map[uint64]*event.Ev
 		}
 		again := *e
 		switch {
-		case again.event != nil:
-			d := dispatch{event: again.event, meta: metaOf(again.event), retained: true}
+		case again.kept != nil:
+			d := again.kept.dispatch()
 			s.transmitLocked(&d, again, outgoing{id: id, qos: byte(again.state), dup: true})
 		case records[again.offset] != nil:
 			s.resendLoggedLocked(records[again.offset], again)

@@ -171,7 +171,7 @@ func (b *Broker) loadSession(ctx context.Context, id string, data []byte) error 
 	}
 	l.expiry, l.epoch, l.next, l.since = r.Expiry, r.Epoch, r.Next, time.UnixMilli(r.Away)
 	if r.Away == 0 { // it was there when the server ended
-		l.since, l.doubt = b.now(), b.limits.Inflight
+		l.since, l.doubt = b.now(), b.logEnd()
 	}
 	marks, err := b.store.Get(ctx, marksKey(id))
 	if err != nil {
@@ -247,7 +247,9 @@ func (b *Broker) recall(ctx context.Context) error {
 		if v.Revision != 0 && !sh.decode(v.Data) {
 			return fmt.Errorf("the place of the shared subscription %q is not readable", n.name)
 		}
-		sh.next = max(sh.next, sh.firstFrom())
+		if v.Revision == 0 {
+			sh.next = sh.firstFrom()
+		}
 		sh.putBack() // it is behind
 		from = min(from, sh.next)
 	}

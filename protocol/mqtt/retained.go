@@ -81,13 +81,15 @@ func (r *retained) recount(ctx context.Context) error {
 // A replay is retained messages that are still to be sent to a client. They are read in pages, as the client takes them.
 type replay struct {
 	todo []replayOf
-	seen map[string]struct{} // topics on which something newer was delivered meanwhile
+	seen map[string]int // topics on which something newer was delivered meanwhile: the how many-th message it was
+	n    int            // messages that were delivered meanwhile
 }
 
 // A replayOf is the retained messages of one subscription.
 type replayOf struct {
 	sub   *subscription
 	after string // the last key that was looked at
+	since int    // so many messages had been delivered when it began
 }
 
 // replayLocked has the retained messages of a subscription sent, all of them.
@@ -96,10 +98,10 @@ func (s *session) replayLocked(sub *subscription) {
 		return
 	}
 	if s.replay == nil {
-		s.replay = &replay{seen: map[string]struct{}{}}
+		s.replay = &replay{seen: map[string]int{}}
 	}
 	s.replay.without(sub)
-	s.replay.todo = append(s.replay.todo, replayOf{sub: sub})
+	s.replay.todo = append(s.replay.todo, replayOf{sub: sub, since: s.replay.n})
 }
 
 // replace is told that a subscription is in the place of another.
@@ -129,10 +131,17 @@ func (r *replay) without(sub *subscription) {
 
 // met notes that a newer message of a topic was delivered, so that an older one does not follow. The caller has the lock of the session.
 func (r *replay) met(topic string) {
-	if r != nil && len(r.seen) < maxReplaySeen {
-		r.seen[copied(topic)] = struct{}{}
+	if r == nil {
+		return
+	}
+	r.n++
+	if _, has := r.seen[topic]; has || len(r.seen) < maxReplaySeen {
+		r.seen[copied(topic)] = r.n
 	}
 }
+
+// overtaken tells whether something newer was delivered on a topic since.
+func (r *replay) overtaken(topic string, since int) bool { return r.seen[topic] > since }
 
 // replayOn sends retained messages as far as the client takes them. It is called on the connection's task.
 func (s *session) replayOn(c *conn) {
@@ -190,7 +199,7 @@ func (s *session) sendRetained(c *conn, sub *subscription, events []*event.Event
 			return false
 		}
 		todo.after = retainedKey(e.Subject)
-		if _, newer := s.replay.seen[e.Subject]; !newer && s.mayReceiveLocked(e.Subject) {
+		if !s.replay.overtaken(e.Subject, todo.since) && s.mayReceiveLocked(e.Subject) {
 			s.sendOneRetainedLocked(sub, e)
 		}
 	}
@@ -202,8 +211,11 @@ func (s *session) sendRetained(c *conn, sub *subscription, events []*event.Event
 }
 
 func (s *session) sendOneRetainedLocked(sub *subscription, e *event.Event) {
-	d := dispatch{event: e, meta: metaOf(e), retained: true}
-	d.add(sub)
+	again := kept{e, sub}
+	d := again.dispatch()
+	if d.session = s; d.excludes(sub) {
+		return // what it has published itself is not forwarded to it, also not retained [MQTT-3.8.3-3]
+	}
 	left, expired := expiry(e, s.broker.now())
 	if expired {
 		s.broker.count.expired.Add(1)
@@ -215,7 +227,7 @@ func (s *session) sendOneRetainedLocked(sub *subscription, e *event.Event) {
 		return
 	}
 	id := s.window.nextID()
-	s.transmitLocked(&d, inflight{id: id, state: sentAs(qos), event: e}, outgoing{id: id, qos: qos, expiry: left})
+	s.transmitLocked(&d, inflight{id: id, state: sentAs(qos), kept: &again}, outgoing{id: id, qos: qos, expiry: left})
 }
 
 // page reads the next retained messages of a subscription. After is empty when there are no more.

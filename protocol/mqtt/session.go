@@ -266,8 +266,8 @@ func (s *session) pump(c *conn) {
 	waits := s.conn == c && (s.queue.len() > 0 || s.replay != nil || s.lasting != nil && s.lasting.behind)
 	shares := s.sharesLocked()
 	s.mu.Unlock()
-	serve(shares)
 	if !waits {
+		serve(shares)
 		return
 	}
 	if s.lasting != nil {
@@ -275,6 +275,7 @@ func (s *session) pump(c *conn) {
 	} else {
 		s.drainQueue(c)
 	}
+	serve(shares)
 	s.replayOn(c)
 }
 

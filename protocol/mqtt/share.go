@@ -243,7 +243,7 @@ func (s *session) takes() (there, room bool) {
 	if s.conn == nil || s.over {
 		return false, false
 	}
-	return true, s.roomLocked() && s.queue.len() == 0
+	return true, s.roomLocked() && s.queue.len() == 0 && s.window.unsent == 0
 }
 
 // sendShared sends a message of the log to the member that it was given to. It may have gone meanwhile.
@@ -432,7 +432,7 @@ func (sh *share) encode() []byte {
 	return b
 }
 
-// firstFrom is where the first of the members that the log is kept for has joined: what is before was never for them, and the place was perhaps not written yet.
+// firstFrom is where the first of the members has joined that the log is kept for: where the share stands if that was not written yet.
 func (sh *share) firstFrom() uint64 {
 	first := ^uint64(0)
 	for _, m := range sh.members {

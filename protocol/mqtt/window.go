@@ -19,12 +19,24 @@ type window struct {
 type inflight struct {
 	offset uint64 // in the log, if it is there
 	told   *told
-	share  *share       // the shared subscription that it belongs to, if any
-	event  *event.Event // if it is to be sent again and is not in the log
+	share  *share // the shared subscription that it belongs to, if any
+	kept   *kept  // what is to be sent again and is not in the log
 	id     uint16
 	state  delivery
 	logged bool
 	unsent bool // to be sent again
+}
+
+// A kept is a retained message on its way.
+type kept struct {
+	event *event.Event
+	sub   *subscription // for which it was sent
+}
+
+func (k *kept) dispatch() dispatch {
+	d := dispatch{event: k.event, meta: metaOf(k.event), retained: true}
+	d.add(k.sub)
+	return d
 }
 
 // A told is an event whose arrival somebody wants to know of.
