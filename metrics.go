@@ -31,6 +31,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s.door("http", c.app.door.Stats())
 	c.listeners(s)
 	c.resp(s)
+	c.mqtt(s)
 	c.bus(s)
 	c.durable(s)
 	c.auth(s)
