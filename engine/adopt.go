@@ -126,6 +126,7 @@ func (c *Conn) serveHeld(scratch []byte) {
 		c.close(ReasonMemory, err)
 		return
 	}
+	c.in.awaited = c.due.readAt.Load()
 	c.serve(buf[:held])
 }
 

@@ -7,6 +7,9 @@ import "sync"
 type buffer struct {
 	b     []byte
 	class int8 // index into bufferSizes, or -1 for one that is too large to keep
+	// awaited is the read deadline that ran before what is held here began to
+	// arrive.
+	awaited int64
 }
 
 // bufferSizes are the capacities that are pooled. Larger buffers are left to
@@ -57,6 +60,7 @@ func (p *buffers) grow(b *buffer, n int) *buffer {
 	want := max(len(b.b)+n, 2*cap(b.b))
 	bigger := p.get(want)
 	bigger.b = append(bigger.b, b.b...)
+	bigger.awaited = b.awaited
 	p.put(b)
 	return bigger
 }

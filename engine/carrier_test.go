@@ -93,6 +93,36 @@ func TestCarrierDeadline(t *testing.T) {
 	})
 }
 
+// What comes in pieces and is no request does not change the deadline that ran before, neither the first nor the one of an idle connection.
+func TestCarrierResumesDeadline(t *testing.T) {
+	t.Parallel()
+	eachDriver(t, func(t *testing.T, driver string) {
+		t.Parallel()
+		s := serve(t, driver, "tcp", dotted{}, engine.Limits{FirstTimeout: late, RequestTimeout: late})
+		first, idle := s.dial(), s.dial()
+		idle.ask("hello")
+		idle.send("par")
+		idle.ask("t")
+		for s.Stats().Closed[engine.ReasonFirstTimeout] == 0 {
+			if _, err := first.Write([]byte("pa")); err != nil {
+				break
+			}
+			<-time.After(5 * time.Millisecond)
+			if _, err := first.Write([]byte("rt\n")); err != nil {
+				break
+			}
+			if _, err := first.r.ReadString('\n'); err != nil {
+				break
+			}
+		}
+		s.closedFor(engine.ReasonFirstTimeout, 1)
+		<-time.After(late)
+		idle.ask("still there")
+		idle.send("hel")
+		s.closedFor(engine.ReasonRequestTimeout, 1)
+	})
+}
+
 // The last message is sent whoever ends the connection, and after everything else.
 func TestFarewell(t *testing.T) {
 	eachCarrier(t, func(t *testing.T, driver, carrier string) {

@@ -210,6 +210,9 @@ func (c *Conn) keep(rest []byte, progress bool) bool {
 	limits := &c.eng.limits
 	if len(rest) == 0 {
 		if c.in != nil {
+			if c.carrier && !progress { // what was held is no request
+				c.resumeReadDeadline(c.in.awaited)
+			}
 			c.eng.giveBack(c.in)
 			c.in = nil
 		}
@@ -222,16 +225,24 @@ func (c *Conn) keep(rest []byte, progress bool) bool {
 		c.close(ReasonTooLarge, fmt.Errorf("a request exceeds %d bytes", limits.Message))
 		return false
 	}
-	if c.in == nil || progress {
+	if c.carrier && progress {
+		c.awaitRequest() // to be resumed when it turns out that rest is no request
+	}
+	begun, awaited := c.in == nil || progress, c.due.readAt.Load()
+	if begun {
 		c.setReadDeadline(limits.RequestTimeout, ReasonRequestTimeout)
 	}
 	if (c.in == nil || len(rest) > cap(c.in.b)) && c.eng.crowded(bufferSize(len(rest))) {
 		c.close(ReasonMemory, c.eng.crowdedError())
 		return false
 	}
-	switch {
-	case c.in == nil:
+	if c.in == nil {
 		c.in = c.eng.lend(len(rest))
+	}
+	if begun {
+		c.in.awaited = awaited
+	}
+	switch {
 	case c.carrier && len(rest) <= cap(c.in.b) && &rest[0] == &c.in.b[:1][0]: // a long message that comes in many reads is not copied for each
 		c.in.b = c.in.b[:len(rest)]
 		return true

@@ -33,6 +33,14 @@ func (c *Conn) setReadDeadline(d time.Duration, why Reason) {
 	c.eng.wheel.look(c, at)
 }
 
+// resumeReadDeadline sets the deadline as it was when due.readAt was at. Owner only.
+func (c *Conn) resumeReadDeadline(at int64) {
+	c.due.readAt.Store(at)
+	if at != 0 {
+		c.eng.wheel.look(c, at>>8)
+	}
+}
+
 // setWriteDeadline closes the connection at the given engine time, or never
 // when it is 0. Called with c.mu held.
 func (c *Conn) setWriteDeadline(at int64) {

@@ -17,6 +17,9 @@ var wsEvent = &bus.Format{Encode: func(dst []byte, m *bus.Message) []byte {
 	return append(appendCloudEvent(dst, m.Event()), '}')
 }}
 
+// wsPacked is wsEvent, compressed, or nothing if that is not worth it.
+var wsPacked = &bus.Format{Encode: func(dst []byte, m *bus.Message) []byte { return websocket.Deflate(dst, m.Frame(wsEvent)) }}
+
 // eventHead is how the events of a filter begin.
 func eventHead(filter string) []byte {
 	return append(appendQuoted([]byte(`{"type":"event","filter":`), filter), `,"event":`...)
@@ -171,11 +174,22 @@ func (s *wsSession) Deliver(m *bus.Message) bool {
 	if !there || !from.Active() || !s.mayReceive(m.Subject()) {
 		return false
 	}
-	err := s.conn.PushParts(live.policy, live.head, m.Frame(wsEvent))
+	err := s.pushEvent(live, m)
 	if live.policy != engine.Disconnect {
 		s.tellDropped()
 	}
 	return err == nil
+}
+
+// pushEvent pushes an event, compressed if the page takes that.
+func (s *wsSession) pushEvent(live wsLive, m *bus.Message) error {
+	event := m.Frame(wsEvent) // of which wsPacked is made
+	if s.conn.Compressed() {
+		if packed := m.Frame(wsPacked); len(packed) > 0 {
+			return s.conn.PushDeflated(live.policy, live.head, packed)
+		}
+	}
+	return s.conn.PushParts(live.policy, live.head, event)
 }
 
 // tellDropped tells the page how many events it did not get, once there is room for that. The caller has the lock.

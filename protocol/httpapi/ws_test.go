@@ -1,6 +1,8 @@
 package httpapi_test
 
 import (
+	"bufio"
+	"compress/flate"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -446,4 +448,40 @@ func shape(v any) string {
 		}
 	}
 	return "{" + strings.Join(all, " ") + "}"
+}
+
+// Who is known when connecting may compress, and gets large events compressed; others do not.
+func TestWSCompression(t *testing.T) {
+	const offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
+	open := startWS(t, setup{}, engine.Limits{})
+	p := open.page(offer)
+	p.ask("ack", `{"type":"subscribe","filter":"a"}`)
+	data := strings.Repeat(`{"celsius":21.5},`, 100) + "0"
+	open.publish("a", "["+data+"]")
+	first, packed, err := p.frame()
+	if err != nil || first != 0xc1 || len(packed) > 500 {
+		t.Fatalf("got %x, %d bytes and %v", first, len(packed), err)
+	}
+	text, err := io.ReadAll(flate.NewReader(strings.NewReader(packed + "\x00\x00\xff\xff\x01\x00\x00\xff\xff")))
+	if err != nil || !json.Valid(text) || !strings.HasPrefix(string(text), `{"type":"event","filter":"a","event":{`) || !strings.Contains(string(text), data) {
+		t.Errorf("got %.200s and %v", text, err)
+	}
+	open.publish("a", "1")
+	if got := p.event(); got != "1" { // too small for it
+		t.Errorf("got %s", got)
+	}
+	guarded := startWS(t, setup{auth: users(t)}, engine.Limits{})
+	for want, header := range map[string][]string{"permessage-deflate": {offer, basic("anna", "secret")}, "": {offer}} {
+		c := guarded.dial()
+		if _, err := io.WriteString(c, upgradeRequest("/v1/ws", header...)); err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _, _ := strings.Cut(r.Header.Get("Sec-WebSocket-Extensions"), ";"); r.StatusCode != http.StatusSwitchingProtocols || got != want {
+			t.Errorf("%q: got %s and %q", header, r.Status, got)
+		}
+	}
 }

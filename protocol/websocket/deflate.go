@@ -171,7 +171,19 @@ func (p *packer) inflate(data []byte, limit int) (*chunk, *violation) {
 	}
 }
 
-// deflate returns p compressed, or nil if that does not make it smaller.
+// Deflate appends data to dst, compressed for [Conn.PushDeflated], or returns dst as it is if that is not worth it.
+func Deflate(dst, data []byte) []byte {
+	if len(data) < minDeflate {
+		return dst
+	}
+	k := &chunk{b: dst}
+	if err := flate.StatelessDeflate(k, data, false, nil); err != nil || len(k.b)-len(dst) >= len(data) {
+		return dst
+	}
+	return k.b[:len(k.b)-syncTail]
+}
+
+// deflate returns data compressed, or nil if that does not make it smaller.
 func (p *packer) deflate(data []byte) *chunk {
 	k := p.chunk()
 	if err := flate.StatelessDeflate(k, data, false, nil); err != nil || len(k.b)-syncTail >= len(data) {

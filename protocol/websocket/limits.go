@@ -35,6 +35,8 @@ const (
 	maxControl = 125
 	// maxHead is the largest header of a frame that a server sends.
 	maxHead = 10
+	// storedHead is the size of the header of a block of deflate that is stored.
+	storedHead = 5
 	// maxOffers bounds the subprotocols and extensions that a client offers.
 	maxOffers = 32
 	// firstChunk is what is allocated for a message that is compressed or

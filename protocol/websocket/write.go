@@ -38,8 +38,21 @@ func (c *Conn) frame(op opcode, compressed bool, payload []byte) error {
 // Push sends p as one message, as Write does, and is [engine.Conn.Push] otherwise.
 func (c *Conn) Push(p []byte, policy engine.Overflow) error { return c.PushParts(policy, p, nil) }
 
-// PushParts is Push for a message that lies in two pieces. What is pushed is never compressed.
+// PushParts is Push for a message that lies in two pieces. What is pushed is not compressed; see PushDeflated.
 func (c *Conn) PushParts(policy engine.Overflow, head, body []byte) error {
 	var space [maxHead]byte
 	return c.Conn.PushParts(policy, appendHead(space[:0], opcode(c.kind()), false, len(head)+len(body)), head, body)
+}
+
+// Compressed tells whether compression was agreed on.
+func (c *Conn) Compressed() bool { return c.deflate }
+
+// PushDeflated is PushParts for a body that [Deflate] has compressed, once for all who receive it. The connection must be Compressed. The head, of
+// less than 64 KiB, is sent as it is.
+func (c *Conn) PushDeflated(policy engine.Overflow, head, body []byte) error {
+	var space [maxHead + storedHead]byte
+	n := len(head)
+	first := appendHead(space[:0], opcode(c.kind()), true, storedHead+n+len(body))
+	first = append(first, 0, byte(n), byte(n>>8), byte(^n), byte(^n>>8)) // a stored block, which ends where a byte does (RFC 1951, 3.2.4)
+	return c.Conn.PushParts(policy, first, head, body)
 }
