@@ -52,7 +52,7 @@ fuzz-corpus: ## Run the kept fuzz corpora, without fuzzing
 cross: ## Build and vet, tests included, for the systems in CROSS
 	@for os in $(CROSS); do echo "GOOS=$$os" && GOOS=$$os $(GO) build $(QUICK) ./... && GOOS=$$os $(GO) vet $(QUICK) ./... || exit 1; done
 
-e2e: ## Real clients against the built binary (needs redis-server and redis-tools)
+e2e: ## Real clients against the built binary (needs what .ci/run installs for them)
 	cd e2e && $(GO) test -count=1 -timeout 5m ./...
 
 referee: ## Our MQTT codec against the two of Eclipse Paho

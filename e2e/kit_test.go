@@ -55,6 +55,7 @@ type node struct {
 	cmd      *exec.Cmd
 	out, err output
 	done     chan struct{}
+	args     []string          // what it was started with
 	urls     map[string]string // address by scheme
 }
 
@@ -114,7 +115,7 @@ func serve(t *testing.T, args ...string) *node {
 	if !slices.Contains(args, "--data") {
 		args = append(args, "--data", t.TempDir())
 	}
-	n := &node{t: t, cmd: exec.Command(binary, append([]string{"serve"}, args...)...), done: make(chan struct{}), urls: map[string]string{}}
+	n := &node{t: t, cmd: exec.Command(binary, append([]string{"serve"}, args...)...), done: make(chan struct{}), args: args, urls: map[string]string{}}
 	n.cmd.Stdout, n.cmd.Stderr = &n.out, &n.err
 	if err := n.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -134,6 +135,22 @@ func serve(t *testing.T, args ...string) *node {
 		n.urls[m[1]] = m[2]
 	}
 	return n
+}
+
+// restart kills the node and starts it again with the same data, on the same ports.
+func (n *node) restart(t *testing.T) *node {
+	t.Helper()
+	if err := n.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	n.exit()
+	args := slices.Clone(n.args)
+	for i, arg := range args {
+		if scheme, _, ok := strings.Cut(arg, "://"); ok && strings.HasSuffix(arg, ":0") {
+			args[i] = scheme + "://" + n.urls[scheme]
+		}
+	}
+	return serve(t, args...)
 }
 
 // local starts a node with resp and http on free ports.
@@ -173,7 +190,7 @@ func run(t *testing.T, name string, args ...string) (string, error) {
 	defer cancel()
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if errors.Is(err, exec.ErrNotFound) {
-		t.Fatalf("%s is missing: apt-get install redis-tools curl", name)
+		t.Fatalf("%s is missing: apt-get install redis-tools mosquitto-clients curl", name)
 	}
 	return string(out), err
 }
