@@ -10,6 +10,7 @@ var layers = []layer{
 	{dir: "examples"},                        // every directory below it is a program of its own
 	{dir: "cmd/spate"},
 	{dir: "internal/client", alone: true, onlyFrom: []string{"cmd"}},
+	{dir: "internal/fleet", onlyFrom: []string{"cmd", "examples"}},
 	{dir: "server", onlyFrom: []string{"cmd"}},
 	{dir: "server/dashboard", onlyFrom: []string{"server"}},
 	{dir: "spatetest", testsOnly: true},
