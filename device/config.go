@@ -17,7 +17,7 @@ import (
 type Config struct {
 	// IDs are the patterns of identifiers that are devices' ('*' any characters, '?' one, [a-c] one of). Default: every identifier that a client has
 	// chosen itself.
-	IDs []string
+	IDs []string `yaml:"ids"`
 	// Except are the patterns of those that are not. Default: none.
 	Except []string
 	// Unknown is what becomes of a device that connects and was not declared: "register" (the default) makes it known, "ignore" lets it connect and keeps nothing
@@ -25,6 +25,8 @@ type Config struct {
 	Unknown string
 	// Grace is how long devices that were connected when the server stopped have to come back before they are marked as offline. Default [DefaultGrace].
 	Grace time.Duration
+	// Absence says which devices are absent when nothing is heard of them, and after how long. Default: none ever is.
+	Absence []AbsenceRule
 	// Limits bound what is kept.
 	Limits Limits
 }
@@ -58,6 +60,11 @@ func (c Config) Problems() (problems []*FieldError) {
 		wrong(true, "unknown", "%.40q is not one of register, ignore and refuse", c.Unknown)
 	}
 	wrong(c.Grace < 0, "grace", "must not be negative")
+	wrong(len(c.Absence) > maxRules, "absence", "has %d rules; at most %d are accepted", len(c.Absence), maxRules)
+	for i, r := range c.Absence {
+		wrong(r.After < MinAbsence, fmt.Sprintf("absence[%d].after", i), "%v is less than %v, the least", r.After, MinAbsence)
+		wrong(len(r.IDs) > DefaultLabel, fmt.Sprintf("absence[%d].ids", i), "must have at most %d bytes", DefaultLabel)
+	}
 	for _, l := range []struct {
 		key     string
 		n, most int

@@ -29,10 +29,17 @@
 // the window is full of such, later ones, and it ends when it expires. A command may be sent more than once: what was not acknowledged is sent again when the device
 // subscribes anew, and after half a minute and more, in order. A device sees the first copies in order, and tells copies by the identifier. What was acknowledged is not sent again.
 //
+// # Absence
+//
+// A device that an [AbsenceRule] selects is absent when nothing was heard of it for the time of the rule, connected or not: that is told once on "$devices/{id}/absent", and
+// on "…/present" once it is heard again. Heard is a connection and its end, what [Options].LastHeard says, and what the device reports of its state. It is found out
+// within two seconds; that a device which stayed connected is heard again, within a quarter of the time and two seconds. Both survive restarts: an absence that begins while the server is
+// down is told after the start, none is told twice, and a device that was connected when the server stopped is given the time anew.
+//
 // # Blocking
 //
 // Connected waits for a commit, which it shares with all that connect at the time. Disconnected never waits: what it tells is committed soon, many devices at a
-// time, by [Service.Run]. UpdateState waits for two. Nothing is done for a message that is not for this package. A device that is connected and idle takes no memory here.
+// time, by [Service.Run]. UpdateState waits for two. Nothing is done for a message that is not for this package. A device that is connected and idle takes no memory here, or a few dozen bytes if a rule selects it.
 //
 // # Not promised
 //

@@ -1,6 +1,7 @@
 package device_test
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spate-io/spate"
+	"github.com/spate-io/spate/consumer"
 	"github.com/spate-io/spate/device"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/spatetest"
@@ -24,7 +26,7 @@ type kit struct {
 // options are those of a node with devices.
 func options(c device.Config) spatetest.Options {
 	return spatetest.Options{App: spate.Options{Devices: c, Streams: []stream.Config{
-		{Name: "history", Subjects: []string{"$devices/+/presence"}, Partitions: 1, Key: "level:2"},
+		{Name: "history", Subjects: []string{"$devices/+/presence", "$devices/+/absent", "$devices/+/present"}, Partitions: 1, Key: "level:2"},
 		{Name: "told", Subjects: []string{"$devices/+/state/delta", "$devices/+/state/documents", "$devices/+/state/update/+", "$devices/+/state/get/+", "$devices/+/commands/+/request/#", "$devices/+/commands/+/status"}, Partitions: 1},
 	}}}
 }
@@ -82,3 +84,22 @@ func (k *kit) Settle() {
 
 // pass lets the fake clock run.
 func (k *kit) pass(d time.Duration) { time.Sleep(d) }
+
+// service runs a service of its own on the bus of the node, with other options. Nothing else may be done with devices.
+func (k *kit) service(o device.Options) (s *device.Service, stop func()) {
+	k.t.Helper()
+	o.Bus, o.Consumers = k.App().Bus(), consumer.NewSet(consumer.Options{Log: k.App().Streams()})
+	s, err := device.New(k.t.Context(), o)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(k.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	return s, func() {
+		cancel()
+		if err := <-done; err != nil {
+			k.t.Error(err)
+		}
+	}
+}

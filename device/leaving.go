@@ -117,7 +117,7 @@ func (s *Service) gone(e *entry, b *store.Batch, l leaving) ([]*event.Event, err
 		return nil, nil
 	}
 	e.Online = false
-	if l.at.After(e.LastSeen) {
+	if l.at.After(e.LastSeen) && l.reason != restarted { // nothing was heard of it then
 		e.LastSeen = l.at
 	}
 	told, err := s.presence(e, l.at, l.reason)

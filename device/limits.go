@@ -96,6 +96,11 @@ const (
 	// maxNotices bounds what doors have told and is not stored yet. What is beyond it is left out: commands are then sent once more.
 	maxNotices   = 65536
 	noticesBatch = 256
+	// maxRules bounds [Config].Absence, each of which is tried when a device is looked at.
+	maxRules = 64
+	// MinAbsence is the least [AbsenceRule].After, and absentLooks how many times in that time is looked whether something was heard of an absent device.
+	MinAbsence  = time.Second
+	absentLooks = 4
 	// DefaultExpiry is how long a command waits for its answer.
 	DefaultExpiry = time.Minute
 	// DefaultWait is how long is waited for an update of a state.

@@ -80,6 +80,7 @@ func (s *Service) Connected(ctx context.Context, c Session) (epoch uint64, err e
 	if at.IsZero() {
 		at = s.now()
 	}
+	var online entry
 	err = s.change(ctx, c.ID, func(e *entry, b *store.Batch) ([]*event.Event, error) {
 		if known := e.revision != 0; !known && s.config.Unknown == ignore {
 			return nil, nil
@@ -94,7 +95,14 @@ func (s *Service) Connected(ctx context.Context, c Session) (epoch uint64, err e
 		e.Epoch++
 		epoch = e.Epoch
 		told, err := s.presence(e, at, "")
-		return []*event.Event{told}, errors.Join(err, e.put(b))
+		events := []*event.Event{told}
+		if e.Absent && err == nil {
+			e.Absent = false
+			told, err = s.tell(subjectOf(e.ID, "present"), Absence{ID: e.ID, LastHeard: at, At: at})
+			events = append(events, told)
+		}
+		online = *e
+		return events, errors.Join(err, e.put(b))
 	})
 	if errors.Is(err, ErrTooMany) {
 		s.refused(c.ID, err)
@@ -102,6 +110,9 @@ func (s *Service) Connected(ctx context.Context, c Session) (epoch uint64, err e
 	}
 	if err != nil {
 		return 0, fmt.Errorf("the connection of the device %q: %w", c.ID, err)
+	}
+	if epoch != 0 {
+		s.expect(&online)
 	}
 	return epoch, nil
 }

@@ -104,7 +104,7 @@ func presenceOrder(t *testing.T, seed uint64) {
 	doors.Wait()
 	synctest.Wait()
 	last := map[string]device.Presence{}
-	for _, p := range decode[device.Presence](t, k.Stored("history")) {
+	for _, p := range decode[device.Presence](t, k.Published("$devices/+/presence")) {
 		before := last[p.ID]
 		switch {
 		case p.State == device.Online && p.Epoch != before.Epoch+1, p.State == device.Offline && (p.Epoch != before.Epoch || before.State != device.Online):
@@ -145,7 +145,7 @@ func TestPresenceCrash(t *testing.T) {
 			}
 		}
 		before := device.Presence{State: device.Offline}
-		for _, p := range decode[device.Presence](t, n.Stored("history")) {
+		for _, p := range decode[device.Presence](t, n.Published("$devices/+/presence")) {
 			if p.State == device.Offline && (before.State != device.Online || p.Epoch != before.Epoch) || p.State == device.Online && p.Epoch <= before.Epoch {
 				t.Errorf("%+v after %+v", p, before)
 			}

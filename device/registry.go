@@ -20,6 +20,7 @@ type Device struct {
 	Tags     []string `json:"tags,omitempty"` // sorted
 	Declared bool     `json:"declared"`       // by somebody, and not only seen
 	Online   bool     `json:"online"`
+	Absent   bool     `json:"absent,omitempty"` // nothing was heard of it for longer than a rule allows
 	// Epoch is the number of its last connection: each has a greater one than all before it.
 	Epoch    uint64 `json:"epoch"`
 	Address  string `json:"address,omitempty"` // of the last connection
@@ -149,14 +150,16 @@ func (s *Service) Declare(ctx context.Context, id, kind string, tags []string) (
 	tags = slices.Clone(tags)
 	slices.Sort(tags)
 	tags = slices.Compact(tags)
+	var changed entry
 	err = s.change(ctx, id, func(e *entry, b *store.Batch) ([]*event.Event, error) {
 		e.Type, e.Tags, e.Declared = kind, tags, true
-		d = e.Device
+		d, changed = e.Device, *e
 		return nil, e.put(b)
 	})
 	if err != nil {
 		return Device{}, fmt.Errorf("declaring the device %.128q: %w", id, err)
 	}
+	s.expect(&changed)
 	return s.told(d), nil
 }
 

@@ -34,6 +34,8 @@ type Service struct {
 	begun     atomic.Bool // the inbox is there, and is handled
 	beginning sync.Mutex  // held while it is made
 	answers   answers
+	wheel     wheel
+	started   time.Time
 }
 
 // New returns the devices that the store of the bus has. It reads all of them once.
@@ -45,8 +47,11 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{opts: o, config: o.Config, store: o.Bus.Streams().Store(), left: map[string]leaving{}, some: make(chan struct{}, 1), noticed: make(chan struct{}, 1)}
 	s.ids.Clock = o.Clock
 	s.life = s.ids.New()
-	s.answers.service = s
-	err = s.each(ctx, func(*entry) { s.count.Add(1) })
+	s.answers.service, s.started = s, s.now()
+	err = s.each(ctx, func(e *entry) {
+		s.count.Add(1)
+		s.expect(e)
+	})
 	if err == nil && s.count.Load() > 0 {
 		err = s.begin(ctx)
 	}
@@ -92,6 +97,7 @@ func (s *Service) Run(ctx context.Context) error {
 			s.try("what doors have told of devices could not be stored; commands may be sent once more", s.keepNotices())
 		case <-tick.C:
 			s.try("commands that are due could not be found; it is tried again", s.ticks(ctx))
+			s.try("absent devices could not be found or told; it is tried again", s.absences(ctx))
 		case <-trim.C:
 			s.try("what was handled could not be removed from the inbox; it is tried again", s.trim(ctx))
 		}

@@ -232,6 +232,9 @@ func (t *turn) update(r request, wrong error) error {
 	if err := t.Put(stateName, data); err != nil {
 		return err
 	}
+	if doc.Heard == doc.At {
+		t.heardOf(&e)
+	}
 	if err := t.tellUpdate(&r, doc, old); err != nil {
 		return err
 	}

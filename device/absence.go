@@ -1,0 +1,226 @@
+package device
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/consumer"
+	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
+)
+
+// AbsenceRule says after how long a device is absent of which nothing is heard. A device that several rules select goes by the one with the shortest time.
+type AbsenceRule struct {
+	// After is how long nothing was heard. At least [MinAbsence]. Required.
+	After time.Duration
+	// IDs selects devices by a pattern of their identifiers. Default: all.
+	IDs string `yaml:"ids,omitempty"`
+	// Type selects devices of that type. Default: all.
+	Type string `yaml:"type,omitempty"`
+	// Tags selects devices that have all of these tags. Default: all.
+	Tags []string `yaml:"tags,omitempty"`
+}
+
+// Absence is the data of an event on "$devices/{id}/absent", which is published once for each absence, and on "$devices/{id}/present", when something was heard again.
+type Absence struct {
+	ID string `json:"id"`
+	// LastHeard is when something was heard: before the absence, or after it.
+	LastHeard time.Time `json:"last_heard"`
+	At        time.Time `json:"at"`
+}
+
+func (r *AbsenceRule) selects(d *Device) bool {
+	missing := func(tag string) bool { return !slices.Contains(d.Tags, tag) }
+	return (r.IDs == "" || bus.Glob(r.IDs, d.ID)) && (r.Type == "" || r.Type == d.Type) && !slices.ContainsFunc(r.Tags, missing)
+}
+
+// absentAfter returns after how long a device is absent; 0 is never.
+func (c *Config) absentAfter(d *Device) (after time.Duration) {
+	for i := range c.Absence {
+		r := &c.Absence[i]
+		if (after == 0 || r.After < after) && r.selects(d) {
+			after = r.After
+		}
+	}
+	return after
+}
+
+// wheel has the devices that are to be looked at, by the second. A device is in it once, if a rule selects it and something may become of it: what was heard
+// meanwhile is asked for only then, so that a message costs nothing.
+type wheel struct {
+	mu    sync.Mutex
+	slots map[int64][]string
+	armed map[string]struct{}
+	upto  int64 // the second before which nothing is left
+}
+
+// arm has a device looked at, unless it is to be looked at already.
+func (w *wheel) arm(id string, at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, has := w.armed[id]; has {
+		return
+	}
+	if w.armed == nil {
+		w.armed, w.slots = map[string]struct{}{}, map[int64][]string{}
+	}
+	second := max(at.Unix()+1, w.upto) // not before it
+	w.armed[id] = struct{}{}
+	w.slots[second] = append(w.slots[second], id)
+}
+
+// take returns some of the devices that are to be looked at now.
+func (w *wheel) take(now time.Time, most int) (ids []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	second := now.Unix()
+	if w.upto == 0 || second-w.upto > int64(len(w.slots)) { // the clock has jumped, or nothing was looked at yet
+		for at := range w.slots {
+			if at <= second {
+				ids = w.takeSlot(ids, at, most)
+			}
+		}
+	} else {
+		for at := w.upto; at <= second && len(ids) < most; at++ {
+			ids = w.takeSlot(ids, at, most)
+		}
+	}
+	if len(ids) < most {
+		w.upto = second + 1
+	}
+	return ids
+}
+
+func (w *wheel) takeSlot(ids []string, at int64, most int) []string {
+	slot := w.slots[at]
+	n := min(len(slot), most-len(ids))
+	for _, id := range slot[:n] {
+		delete(w.armed, id)
+	}
+	ids = append(ids, slot[:n]...)
+	if w.slots[at] = slot[n:]; n == len(slot) {
+		delete(w.slots, at)
+	}
+	return ids
+}
+
+// expect has a device looked at when it may be absent, if a rule selects it.
+func (s *Service) expect(e *entry) {
+	if after := s.config.absentAfter(&e.Device); after > 0 && (!e.LastSeen.IsZero() || e.Online) {
+		s.wheel.arm(e.ID, e.LastSeen.Add(after))
+	}
+}
+
+// heardOf notes that a device has said something over a topic, which a door need not know.
+func (s *Service) heardOf(e *entry) {
+	if s.config.absentAfter(&e.Device) > 0 {
+		s.wheel.arm(e.ID, s.now())
+	}
+}
+
+// absences looks at the devices whose time has come.
+func (s *Service) absences(ctx context.Context) error {
+	if len(s.config.Absence) == 0 {
+		return nil
+	}
+	most := min(leavingBatch, max(1, s.store.Limits().Operations/8))
+	for {
+		ids := s.wheel.take(s.now(), most)
+		if len(ids) == 0 {
+			return nil
+		}
+		if err := s.judge(ctx, ids); err != nil {
+			for _, id := range ids {
+				s.wheel.arm(id, s.now())
+			}
+			return err
+		}
+	}
+}
+
+// judge finds out which devices are absent, or present again, and tells so with one commit.
+func (s *Service) judge(ctx context.Context, ids []string) error {
+	b := &store.Batch{}
+	var events []*event.Event
+	again := map[string]time.Time{}
+	for _, id := range ids {
+		defer s.locks.lock(id)()
+		e, err := s.read(ctx, id)
+		if err != nil {
+			return err
+		}
+		told, next, err := s.judgeOne(ctx, &e, b)
+		if err != nil {
+			return err
+		}
+		if told != nil {
+			events = append(events, told)
+		}
+		if !next.IsZero() {
+			again[id] = next
+		}
+	}
+	if b.Operations() > 0 {
+		if err := s.commit(b, events...); err != nil {
+			return err
+		}
+	}
+	for id, at := range again {
+		s.wheel.arm(id, at)
+	}
+	return nil
+}
+
+// judgeOne adds to a batch that a device is absent, or present again, and returns when it is to be looked at next; zero is not until something is heard of it.
+func (s *Service) judgeOne(ctx context.Context, e *entry, b *store.Batch) (told *event.Event, next time.Time, err error) {
+	after := s.config.absentAfter(&e.Device)
+	if e.revision == 0 || after == 0 {
+		return nil, next, nil
+	}
+	heard, err := s.lastHeard(ctx, e)
+	if err != nil || heard.IsZero() {
+		return nil, next, err
+	}
+	now := s.now()
+	absent := now.Sub(heard) >= after
+	switch {
+	case !absent:
+		next = heard.Add(after)
+	case e.Online: // it may say something without connecting first
+		next = now.Add(max(MinAbsence, after/absentLooks))
+	}
+	if absent == e.Absent {
+		return nil, next, nil
+	}
+	e.Absent = absent
+	tail := "present"
+	if absent {
+		tail = "absent"
+	}
+	told, err = s.tell(subjectOf(e.ID, tail), Absence{ID: e.ID, LastHeard: heard, At: now})
+	if err == nil {
+		err = e.put(b)
+	}
+	return told, next, err
+}
+
+// lastHeard returns when something was heard of a device. One that was connected when the server stopped is given the time since the start.
+func (s *Service) lastHeard(ctx context.Context, e *entry) (time.Time, error) {
+	heard := s.told(e.Device).LastSeen
+	if e.Online && e.Life != s.life && heard.Before(s.started) {
+		heard = s.started
+	}
+	v, err := s.store.Get(ctx, consumer.StateKey(inbox, stateName, e.ID))
+	if err != nil {
+		return heard, fmt.Errorf("reading the state of the device %q: %w", e.ID, err)
+	}
+	doc, err := decodeDocument(v.Data)
+	if err == nil && doc.Heard > 0 && time.UnixMilli(doc.Heard).After(heard) {
+		heard = time.UnixMilli(doc.Heard).UTC()
+	}
+	return heard, err
+}

@@ -1,0 +1,169 @@
+package device_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spate-io/spate/device"
+	"github.com/spate-io/spate/spatetest"
+	"github.com/spate-io/spate/store"
+)
+
+// absent are rules for the tests: fans after half a minute, what is in the hall after ten seconds.
+func absent() device.Config {
+	return device.Config{Absence: []device.AbsenceRule{{After: 30 * time.Second, IDs: "fan*"}, {After: 10 * time.Second, Tags: []string{"hall"}}, {After: time.Hour, Type: "lamp"}}}
+}
+
+// wantAbsences checks what was told, as "fan absent".
+func (k *kit) wantAbsences(when string, want ...string) {
+	k.t.Helper()
+	k.Settle()
+	var got []string
+	for _, e := range k.Published("$devices/+/+") {
+		id, what, _ := strings.Cut(strings.TrimPrefix(e.Subject, "$devices/"), "/")
+		if what == "absent" || what == "present" {
+			got = append(got, id+" "+what)
+		}
+	}
+	if !slices.Equal(got, want) {
+		k.t.Errorf("%s: %q, want %q", when, got, want)
+	}
+}
+
+func TestAbsence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := start(t, absent())
+		for id, tags := range map[string][]string{"fan": nil, "bell": {"hall"}, "fan-2": {"hall"}, "door": nil, "fan-never": nil} {
+			if _, err := k.devices().Declare(t.Context(), id, "", tags); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fan := k.connect("fan")
+		k.connect("door")
+		k.devices().Disconnected(fan, "")
+		k.pass(28 * time.Second)
+		k.wantAbsences("not yet")
+		k.pass(4 * time.Second)
+		k.wantAbsences("half a minute", "fan absent")
+		if d := k.get("fan"); !d.Absent {
+			t.Errorf("%+v", d)
+		}
+		k.pass(time.Hour)
+		k.wantAbsences("once for an absence", "fan absent")
+		fan = k.connect("fan")
+		k.wantAbsences("connected", "fan absent", "fan present")
+		if d := k.get("fan"); d.Absent {
+			t.Errorf("%+v", d)
+		}
+		k.pass(20 * time.Second)
+		k.say("$devices/fan/state/reported", `{}`) // which counts as being heard
+		k.pass(20 * time.Second)
+		k.wantAbsences("it has said something", "fan absent", "fan present")
+		k.pass(15 * time.Second)
+		k.wantAbsences("it is connected and silent", "fan absent", "fan present", "fan absent")
+		k.say("$devices/fan/state/reported", `{}`)
+		k.pass(9 * time.Second)
+		k.wantAbsences("heard again", "fan absent", "fan present", "fan absent", "fan present")
+		k.say("$devices/bell/state/reported", `{}`) // it never connects
+		k.say("$devices/fan-2/state/reported", `{}`)
+		k.pass(12 * time.Second)
+		k.wantAbsences("the shortest time counts", "fan absent", "fan present", "fan absent", "fan present", "bell absent", "fan-2 absent")
+		k.devices().Disconnected(fan, "")
+	})
+}
+
+// What is heard of a device that is connected is asked for when its time has come.
+func TestAbsenceLastHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard atomic.Pointer[time.Time]
+		var asked atomic.Int64
+		set := func() { now := time.Now(); heard.Store(&now) }
+		set()
+		k := start(t, device.Config{Grace: time.Hour}) // the service of the node does not know the other one
+		s, stop := k.service(device.Options{Config: absent(), LastHeard: func(string) (time.Time, bool) {
+			asked.Add(1)
+			return *heard.Load(), true
+		}})
+		defer stop()
+		if _, err := s.Connected(t.Context(), device.Session{ID: "fan"}); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			k.pass(3 * time.Second)
+			set()
+		}
+		k.wantAbsences("heard all the time")
+		if n := asked.Load(); n > 20 {
+			t.Errorf("it was asked %d times in five minutes", n)
+		}
+		k.pass(40 * time.Second)
+		k.wantAbsences("silent", "fan absent")
+		set()
+		k.pass(10 * time.Second)
+		k.wantAbsences("heard again", "fan absent", "fan present")
+	})
+}
+
+// A crash at any commit neither loses an absence nor tells it twice.
+func TestAbsenceCrash(t *testing.T) {
+	spatetest.CrashEverywhere(t, func(*testing.T) spatetest.Options { return options(absent()) }, func(t *testing.T, n *spatetest.Node) {
+		k := &kit{n, t}
+		for range 2 {
+			var c device.Session
+			for err := store.ErrClosed; err != nil; {
+				c = device.Session{ID: "fan"}
+				c.Epoch, err = k.devices().Connected(t.Context(), c)
+			}
+			k.devices().Disconnected(c, "")
+			k.pass(2 * time.Minute)
+			n.Settle()
+			if d := k.get("fan"); !d.Absent {
+				t.Errorf("%+v", d)
+			}
+		}
+		k.wantAbsences("in all", "fan absent", "fan present", "fan absent")
+	})
+}
+
+// After a restart the time goes on: of a device that was gone, as if nothing had been; of one that was connected, from the start.
+func TestAbsenceRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := start(t, absent())
+		gone := k.connect("fan-gone")
+		k.connect("fan-cut")
+		k.devices().Disconnected(gone, "")
+		k.Settle()
+		k.pass(25 * time.Second)
+		k.devices().Disconnected(k.connect("fan-cut"), "")
+		k.connect("fan-cut")
+		k.Crash()
+		k.pass(8 * time.Second)
+		k.wantAbsences("after the crash", "fan-gone absent")
+		k.pass(30 * time.Second)
+		k.wantAbsences("later", "fan-gone absent", "fan-cut absent")
+		k.Crash()
+		k.pass(time.Hour)
+		k.wantAbsences("told already", "fan-gone absent", "fan-cut absent")
+	})
+}
+
+// Many that fall silent at once are told with few commits.
+func TestAbsenceMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := start(t, absent())
+		const devices = 700
+		for i := range devices {
+			k.connect(fmt.Sprint("fan", i))
+		}
+		k.pass(33 * time.Second)
+		k.Settle()
+		if n := len(k.Published("$devices/+/absent")); n != devices {
+			t.Errorf("%d are absent", n)
+		}
+	})
+}
