@@ -149,7 +149,7 @@ func (c *Client) sendAck(t packet.Type, id uint16, code packet.Code) error {
 // read is the goroutine of the client.
 func (c *Client) read() {
 	defer close(c.done)
-	defer c.conn.Close()
+	defer func() { _ = c.conn.Close() }()
 	err := c.loop()
 	select {
 	case <-c.closing:

@@ -3,6 +3,7 @@ package mqttclient
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -87,7 +88,7 @@ func (c *Conn) ReadPacket(deadline time.Time) (packet.Frame, error) {
 		if n > 0 || err == nil {
 			continue
 		}
-		if err == io.EOF && len(c.buf) > 0 {
+		if errors.Is(err, io.EOF) && len(c.buf) > 0 {
 			err = io.ErrUnexpectedEOF
 		}
 		return packet.Frame{}, err

@@ -19,9 +19,6 @@ import (
 
 var update = flag.Bool("update", false, "write the tests that docs/mqtt5.md names")
 
-// openStatements is how many statements that bind a server have no test yet. It only ever goes down.
-const openStatements = 15
-
 // statements is how many the sections of MQTT 5.0 have, as its Appendix B lists them. They are numbered from 1, but for 2.2.1,
 // whose first one was given up.
 var statements = map[string]int{
@@ -54,7 +51,6 @@ func TestMQTTStatements(t *testing.T) {
 		t.Errorf("the sections have %d statements, Appendix B has 251", total)
 	}
 	covered := covering(t, root)
-	open := 0
 	want := statementRow.ReplaceAllStringFunc(string(text), func(row string) string {
 		m := statementRow.FindStringSubmatch(row)
 		number, binds := m[1], m[2]
@@ -68,10 +64,7 @@ func TestMQTTStatements(t *testing.T) {
 		tests := strings.Join(covered[number], ", ")
 		delete(covered, number)
 		if tests == "" && binds != "client" {
-			open++
-			if openStatements == 0 {
-				t.Errorf("docs/mqtt5.md: no test covers %s. Write one whose comment has [MQTT-%s]", number, number)
-			}
+			t.Errorf("docs/mqtt5.md: no test covers %s. Write one whose comment has [MQTT-%s]", number, number)
 		}
 		return strings.TrimRight(fmt.Sprintf("| %s | %s | %s | %s", number, binds, m[3], tests), " ") + " |"
 	})
@@ -80,9 +73,6 @@ func TestMQTTStatements(t *testing.T) {
 	}
 	for number, tests := range covered {
 		t.Errorf("%s cover [MQTT-%s], which docs/mqtt5.md does not have", tests, number)
-	}
-	if open != openStatements {
-		t.Errorf("%d statements that bind a server have no test, openStatements says %d", open, openStatements)
 	}
 	if want == string(text) {
 		return

@@ -17,16 +17,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // settings are what a test wants of the broker.
 type settings struct {
 	// users are names and passwords. root may do everything, all others what is below news, and "end".
-	users   map[string]string
-	config  mqtt.Config
-	lenient bool
-	clock   *spatetest.Clock
+	users map[string]string
+	// verifiers are names, of the role of "root", and passwords for SCRAM.
+	verifiers map[string]string
+	config    mqtt.Config
+	lenient   bool
+	clock     *spatetest.Clock
 }
 
 // A broker is what the suite speaks to: a whole node, with its store in memory.
 type broker struct {
 	*spatetest.Node
 	address atomic.Pointer[string] // of this life
+	web     atomic.Pointer[string] // where it listens for WebSockets
 }
 
 func newBroker(t testing.TB, s settings) *broker {
@@ -42,6 +45,15 @@ func newBroker(t testing.TB, s settings) *broker {
 			role = "all"
 		}
 		o.Auth.Users = append(o.Auth.Users, auth.User{Name: name, Password: auth.NewSecret(hash), Roles: []string{role}})
+	}
+	for name, password := range s.verifiers {
+		verifier, err := auth.HashSCRAM(auth.NewSecret(password), 4096)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Auth.Users = append(o.Auth.Users, auth.User{Name: name, SCRAM: auth.NewSecret(verifier), Roles: []string{"all"}})
+	}
+	if len(o.Auth.Users) > 0 {
 		o.Auth.Roles = map[string]auth.Role{
 			"all":  {Publish: []string{"#"}, Subscribe: []string{"#"}},
 			"news": {Publish: []string{"news/#", "end"}, Subscribe: []string{"news/#", "end"}},
@@ -54,6 +66,11 @@ func newBroker(t testing.TB, s settings) *broker {
 			return err
 		}
 		b.address.Store(new("mqtt://" + addr.String()))
+		addr, err = app.ListenWith(spate.Listener{URL: "ws://127.0.0.1:0"})
+		if err != nil {
+			return err
+		}
+		b.web.Store(new(addr.String()))
 		return nil
 	}})
 	return b

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -489,9 +488,6 @@ func raw(first byte, parts ...any) []byte {
 	}
 	return append([]byte{first, byte(len(body))}, body...)
 }
-
-// topic is a topic of the test's own.
-func topic(t *testing.T) string { return strings.ReplaceAll(t.Name(), "/", "-") }
 
 // pass lets time pass.
 func pass(d time.Duration) { <-time.After(d) }

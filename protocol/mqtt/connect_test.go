@@ -32,7 +32,7 @@ func TestConnectFirst(t *testing.T) {
 	}
 }
 
-// A second CONNECT ends the connection: [MQTT-3.1.0-2].
+// A second CONNECT ends the connection: [MQTT-3.1.0-2], [MQTT-3.14.2-1], [MQTT-3.14.2-2].
 func TestConnectTwice(t *testing.T) {
 	versions(t, func(t *testing.T, b *broker, v packet.Version) {
 		c := b.connect(t, v, "one")
@@ -245,7 +245,7 @@ func TestConnectDenied(t *testing.T) {
 	}
 }
 
-// A new connection of the same client ends the old one: [MQTT-3.1.4-3], [MQTT-4.13.2-1].
+// A new connection of the same client ends the old one: [MQTT-3.1.4-3], [MQTT-4.13.2-1], [MQTT-3.14.2-1], [MQTT-3.14.2-2].
 func TestTakeover(t *testing.T) {
 	versions(t, func(t *testing.T, b *broker, v packet.Version) {
 		for _, next := range []packet.Version{packet.V311, packet.V5} {

@@ -257,9 +257,9 @@ func TestText(t *testing.T) {
 	}
 	b := newBroker(t, settings{})
 	for kind, s := range bad {
-		for where, make := range before {
+		for where, packetOf := range before {
 			c := b.open(t, packet.V5)
-			c.send(make(s))
+			c.send(packetOf(s))
 			if f, err := c.read(); err == nil {
 				if ack, err := f.Connack(packet.V5); f.Type != packet.Connack || err != nil || !ack.Code.Failed() {
 					t.Errorf("%s in %s: %s %x", kind, where, f.Type, f.Body)
@@ -267,9 +267,9 @@ func TestText(t *testing.T) {
 				c.ended()
 			}
 		}
-		for where, make := range after {
+		for where, packetOf := range after {
 			c := b.connect(t, packet.V5, kind+" in "+where)
-			c.send(make(s))
+			c.send(packetOf(s))
 			c.refused(packet.MalformedPacket, packet.TopicNameInvalid, packet.TopicFilterInvalid, packet.ProtocolError)
 		}
 		old := b.connect(t, packet.V311, "old")
