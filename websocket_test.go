@@ -21,16 +21,24 @@ type page struct {
 // openPage opens /v1/ws.
 func openPage(t *testing.T, addr net.Addr) *page {
 	t.Helper()
+	p, _ := openSocket(t, addr, "/v1/ws", "")
+	return p
+}
+
+// openSocket opens a WebSocket.
+func openSocket(t *testing.T, addr net.Addr, path, header string) (*page, http.Header) {
+	t.Helper()
 	c := dial(t, addr)
 	p := &page{c, bufio.NewReader(c), t}
-	if _, err := io.WriteString(c, "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"+header+"\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := http.ReadResponse(p.in, nil); err != nil || r.StatusCode != http.StatusSwitchingProtocols {
+	r, err := http.ReadResponse(p.in, nil)
+	if err != nil || r.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("got %v and %v", r, err)
 	}
-	return p
+	return p, r.Header
 }
 
 // say sends a message of less than 126 bytes.
@@ -87,5 +95,27 @@ func TestWebSockets(t *testing.T) {
 	stop()
 	for _, p := range []*page{subscriber, publisher} {
 		p.hear("server-shutdown")
+	}
+}
+
+// MQTT is carried at /mqtt on both kinds of listeners, in binary messages, wherever they begin and end.
+func TestMQTTOverWebSocket(t *testing.T) {
+	app := spate.New(quiet())
+	all := []net.Addr{listen(t, app, "ws://127.0.0.1:0"), listen(t, app, "http://127.0.0.1:0")}
+	run(t, app)
+	for _, addr := range all {
+		p, header := openSocket(t, addr, "/mqtt", "Sec-WebSocket-Protocol: chat, mqtt\r\n")
+		if got := header.Get("Sec-WebSocket-Protocol"); got != "mqtt" {
+			t.Errorf("the subprotocol is %q", got)
+		}
+		const connect = "\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"
+		for i := range len(connect) { // a message for each byte
+			if _, err := io.WriteString(p, "\x82\x81\x00\x00\x00\x00"+connect[i:i+1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.hear("\x20\x02\x00\x00")
+		p.say("text")
+		p.hear("\x03\xeb") // 1003
 	}
 }
