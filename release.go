@@ -33,7 +33,7 @@ const (
 	quietBytes   = 1 << 20
 	// worthReleasing is how much there must be to gain, and to have been
 	// allocated since the last time: a collection costs some milliseconds.
-	worthReleasing = 4 << 20
+	worthReleasing = 1 << 20
 )
 
 func newReleaser() *releaser {
