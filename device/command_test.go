@@ -70,6 +70,19 @@ func (k *kit) wantState(id, want string, told ...string) {
 	}
 }
 
+// delivered tells that "fan" has acknowledged a command.
+func (k *kit) delivered(id, method string) {
+	k.t.Helper()
+	e, err := event.ParseID(id)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.devices().Delivered("lamp", device.CommandSubject("fan", id, method), e) // which is none of its business
+	k.devices().Delivered("fan", "$devices/fan/state/delta", e)
+	k.devices().Delivered("fan", device.CommandSubject("fan", id, method), e)
+	k.Settle()
+}
+
 // answer answers a command.
 func (k *kit) answer(id, data string) {
 	k.t.Helper()
@@ -94,14 +107,14 @@ func TestCommand(t *testing.T) {
 		if e.Subject != device.CommandSubject("fan", c.ID, "spin") || string(e.Data) != `{"rpm":9}` || !slices.Equal(e.Headers, want) || e.ID.String() != c.ID {
 			t.Errorf("sent: %+v", e)
 		}
-		k.devices().Delivered(e.Subject)
+		k.delivered(c.ID, "spin")
 		k.Settle()
 		k.wantState(c.ID, device.Delivered, device.Queued, device.Sent, device.Delivered)
 		k.answer(c.ID, `{"ok":true}`)
 		k.wantState(c.ID, device.Done, device.Queued, device.Sent, device.Delivered, device.Done)
 		k.answer(c.ID, `{"ok":"again"}`)
 		k.say("$devices/fan/commands/"+c.ID+"/error", "late")
-		k.devices().Delivered(e.Subject)
+		k.delivered(c.ID, "spin")
 		k.pass(2 * time.Hour)
 		k.Settle()
 		k.wantState(c.ID, device.Done, device.Queued, device.Sent, device.Delivered, device.Done)
@@ -138,7 +151,7 @@ func TestCommandAnswers(t *testing.T) {
 			if _, err := k.App().Bus().Publish(t.Context(), e); err != nil {
 				t.Fatal(err)
 			}
-			k.devices().Delivered(device.CommandSubject("fan", sent.ID, "spin"))
+			k.delivered(sent.ID, "spin")
 			k.Settle()
 			if got := k.command(sent.ID); got.State != c.state || got.Error != c.err || (got.Err() != nil) != (c.err != "") {
 				t.Errorf("%s: %+v", name, got)
@@ -162,7 +175,7 @@ func TestCommandOrder(t *testing.T) {
 		k.wantRequests("connected", "a", "b")
 		k.devices().Subscribed(c, "$devices/fan/commands/#")
 		k.wantRequests("subscribed", "a", "b", "a", "b")
-		k.devices().Delivered(device.CommandSubject("fan", a.ID, "a"))
+		k.delivered(a.ID, "a")
 		k.Settle()
 		k.devices().Subscribed(c, "sensors/#")
 		k.devices().Subscribed(c, "$devices/lamp/commands/#")

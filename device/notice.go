@@ -11,15 +11,16 @@ import (
 	"github.com/spate-io/spate/store"
 )
 
-// Delivered tells that a device has acknowledged an event on a subject of a command, see [CommandSubject]; others are no matter. It does not
-// block. A door that cannot tell need not.
-func (s *Service) Delivered(subject string) {
-	root, rest, _ := strings.Cut(subject, "/")
-	id, tail, _ := strings.Cut(rest, "/")
-	tail, command := strings.CutPrefix(tail, "commands/")
-	name, what, _ := strings.Cut(tail, "/")
-	if root == bus.DeviceRoot && command && strings.HasPrefix(what, "request/") && len(name) <= maxToken {
-		s.notice(s.input(id, inputDelivered, []byte(name)))
+// Delivered tells that a device has acknowledged an event on a subject of a command, see [CommandSubject]; other subjects, and those of other devices, are no
+// matter. It does not block. A door that cannot tell need not.
+func (s *Service) Delivered(id, subject string, e event.ID) {
+	tail, ok := strings.CutPrefix(subject, subjectOf(id, "commands/"))
+	if !ok {
+		return
+	}
+	command, what, _ := strings.Cut(tail, "/")
+	if strings.HasPrefix(what, "request/") && command == e.String() && s.begun.Load() {
+		s.notice(s.input(id, inputDelivered, []byte(command)))
 	}
 }
 

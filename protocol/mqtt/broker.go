@@ -82,10 +82,12 @@ type Devices interface {
 	Disconnected(c device.Session, reason string)
 }
 
-// A Receiver is Devices that want to know when a client has acknowledged an event below [bus.DeviceRoot].
+// A Receiver is Devices that want to know when a client has acknowledged an event below [bus.DeviceRoot], or can receive such events.
 type Receiver interface {
-	// Delivered is told so. It must not block.
+	// Delivered is told of the first. It must not block.
 	Delivered(id, subject string, e event.ID)
+	// Subscribed is called once a client was told that it has subscribed to a filter below [bus.DeviceRoot]. It must not block.
+	Subscribed(c device.Session, filter string)
 }
 
 // A Broker is MQTT on a bus. Its methods are safe for concurrent use. Make it with New, serve it with [Broker.Protocol], and keep Run running.

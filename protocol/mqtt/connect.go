@@ -140,6 +140,9 @@ func (t *turn) establish(p *packet.ConnectPacket, id auth.Identity, said *packet
 	if err == nil {
 		if err = t.welcome(s, p, present, said); err != nil && c.session == nil {
 			b.abandon(s)
+			if c.epoch != 0 { // it was told that the client is connected
+				b.opts.Devices.Disconnected(c.device(s), "the client could not be told that it is connected")
+			}
 		}
 	}
 	k.Unlock()

@@ -41,7 +41,18 @@ func (t *turn) subscribe(f packet.Frame) error {
 		return err
 	}
 	c.session.replayOn(c)
+	c.tellSubscribed(p.Filters, codes)
 	return nil
+}
+
+// tellSubscribed tells who keeps devices that a client hears now what is said to it.
+func (c *conn) tellSubscribed(filters []packet.Subscription, codes []packet.Code) {
+	told := c.broker.told
+	for i := range filters {
+		if told != nil && c.epoch != 0 && !codes[i].Failed() && strings.HasPrefix(filters[i].Filter, bus.DeviceRoot+"/") {
+			told.Subscribed(c.device(c.session), filters[i].Filter)
+		}
+	}
 }
 
 // subackCodes are what version 3 can say: the QoS, or failure.
