@@ -199,7 +199,7 @@ func TestClientManySubscriptions(t *testing.T) {
 			t.Fatalf("%d subscriptions are left after %d", got, n)
 		}
 	}
-	if c.filters.many != nil || c.globs.many != nil {
+	if c.filters.more != nil || c.globs.more != nil {
 		t.Error("the maps were not given back")
 	}
 }

@@ -51,31 +51,47 @@ func (s *Subscription) end() {
 	s.client.Unsubscribe(s.pattern)
 }
 
-// subscriptions is a client's set of them by text: a slice while they are few, since most clients have one or two and a
-// map takes 300 bytes, and a map when they are many.
+// subscriptions is a client's set of them by text: one in place, since most clients have one, a slice while they are few, and a map, which
+// takes 300 bytes, when they are many.
 type subscriptions struct {
+	one  *Subscription // nil if there is none, or several
+	more *manySubscriptions
+}
+
+type manySubscriptions struct {
 	few  []*Subscription
-	many map[string]*Subscription
+	many map[string]*Subscription // in place of few
 }
 
 const fewSubscriptions = 16
 
 func (l *subscriptions) len() int {
-	if l == nil {
+	switch {
+	case l == nil:
 		return 0
+	case l.more != nil:
+		return len(l.more.few) + len(l.more.many)
+	case l.one != nil:
+		return 1
 	}
-	return len(l.few) + len(l.many)
+	return 0
 }
 
 func (l *subscriptions) get(pattern string) *Subscription {
-	if i := l.index(pattern); i >= 0 {
-		return l.few[i]
+	switch {
+	case l.one != nil && l.one.pattern == pattern:
+		return l.one
+	case l.more == nil:
+		return nil
 	}
-	return l.many[pattern]
+	if i := l.more.index(pattern); i >= 0 {
+		return l.more.few[i]
+	}
+	return l.more.many[pattern]
 }
 
-func (l *subscriptions) index(pattern string) int {
-	for i, s := range l.few {
+func (m *manySubscriptions) index(pattern string) int {
+	for i, s := range m.few {
 		if s.pattern == pattern {
 			return i
 		}
@@ -84,44 +100,79 @@ func (l *subscriptions) index(pattern string) int {
 }
 
 func (l *subscriptions) put(s *Subscription) {
-	if l.many == nil && len(l.few) < fewSubscriptions {
-		l.few = append(l.few, s)
+	switch {
+	case l.more != nil:
+		l.more.put(s)
+	case l.one == nil:
+		l.one = s
+	default:
+		l.more = &manySubscriptions{few: []*Subscription{l.one, s}}
+		l.one = nil
+	}
+}
+
+func (m *manySubscriptions) put(s *Subscription) {
+	if m.many == nil && len(m.few) < fewSubscriptions {
+		m.few = append(m.few, s)
 		return
 	}
-	if l.many == nil {
-		l.many = make(map[string]*Subscription, 2*fewSubscriptions)
-		for _, s := range l.few {
-			l.many[s.pattern] = s
+	if m.many == nil {
+		m.many = make(map[string]*Subscription, 2*fewSubscriptions)
+		for _, s := range m.few {
+			m.many[s.pattern] = s
 		}
-		l.few = nil
+		m.few = nil
 	}
-	l.many[s.pattern] = s
+	m.many[s.pattern] = s
 }
 
 func (l *subscriptions) take(pattern string) *Subscription {
-	if l == nil {
+	if l.len() == 0 {
 		return nil
 	}
 	s := l.get(pattern)
-	if i := l.index(pattern); i >= 0 {
-		last := len(l.few) - 1
-		copy(l.few[i:], l.few[i+1:])
-		l.few[last] = nil
-		l.few = l.few[:last]
-	}
-	delete(l.many, pattern)
-	if l.len() <= fewSubscriptions/2 && l.many != nil {
-		*l = subscriptions{few: l.appendTo(nil)} // a map keeps the size that it once had
+	switch {
+	case s == nil:
+	case s == l.one:
+		l.one = nil
+	default:
+		l.more.take(pattern)
+		l.shrink()
 	}
 	return s
 }
 
+// shrink gives back what fewer need less of.
+func (l *subscriptions) shrink() {
+	switch n := l.len(); {
+	case n == 1:
+		*l = subscriptions{one: l.appendTo(nil)[0]}
+	case n <= fewSubscriptions/2 && l.more.many != nil:
+		l.more = &manySubscriptions{few: l.appendTo(nil)} // a map keeps the size that it once had
+	}
+}
+
+func (m *manySubscriptions) take(pattern string) {
+	if i := m.index(pattern); i >= 0 {
+		last := len(m.few) - 1
+		copy(m.few[i:], m.few[i+1:])
+		m.few[last] = nil
+		m.few = m.few[:last]
+	}
+	delete(m.many, pattern)
+}
+
 func (l *subscriptions) appendTo(all []*Subscription) []*Subscription {
-	if l == nil {
+	switch {
+	case l == nil:
+		return all
+	case l.one != nil:
+		return append(all, l.one)
+	case l.more == nil:
 		return all
 	}
-	all = append(all, l.few...)
-	for _, s := range l.many {
+	all = append(all, l.more.few...)
+	for _, s := range l.more.many {
 		all = append(all, s)
 	}
 	return all

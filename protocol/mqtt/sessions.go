@@ -3,6 +3,7 @@ package mqtt
 import (
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 
@@ -239,7 +240,7 @@ func (b *Broker) endSession(s *session) {
 		return
 	}
 	s.over = true
-	client, subs, stored := s.client, s.subs.list, s.lasting != nil
+	client, subs, stored := s.client, slices.Collect(s.subs.all), s.lasting != nil
 	s.client = nil
 	if stored {
 		s.releaseLocked(subs)

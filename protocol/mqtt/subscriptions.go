@@ -1,19 +1,39 @@
 package mqtt
 
-// subscriptions is a session's set of them by the filter as it was written: a slice while they are few, since most sessions have one or two, and a map beside it when they are
+// subscriptions is a session's set of them by the filter as it was written: one in place, since most sessions have one, a slice while they are few, and a map beside it when they are
 // many.
 type subscriptions struct {
+	one  *subscription // nil if there is none, or several
+	more *manySubscriptions
+}
+
+type manySubscriptions struct {
 	list []*subscription
-	many map[string]*subscription
+	many map[string]*subscription // nil up to fewSubscriptions
 }
 
 const fewSubscriptions = 16
 
-func (l *subscriptions) len() int { return len(l.list) }
+func (l *subscriptions) len() int {
+	switch {
+	case l.one != nil:
+		return 1
+	case l.more != nil:
+		return len(l.more.list)
+	}
+	return 0
+}
 
 // all yields every subscription.
 func (l *subscriptions) all(yield func(*subscription) bool) {
-	for _, s := range l.list {
+	if l.one != nil {
+		yield(l.one)
+		return
+	}
+	if l.more == nil {
+		return
+	}
+	for _, s := range l.more.list {
 		if !yield(s) {
 			return
 		}
@@ -21,10 +41,10 @@ func (l *subscriptions) all(yield func(*subscription) bool) {
 }
 
 func (l *subscriptions) get(text string) *subscription {
-	if l.many != nil {
-		return l.many[text]
+	if l.more != nil && l.more.many != nil {
+		return l.more.many[text]
 	}
-	for _, s := range l.list {
+	for s := range l.all {
 		if s.is(text) {
 			return s
 		}
@@ -35,42 +55,63 @@ func (l *subscriptions) get(text string) *subscription {
 // put enters a subscription in place of one of that filter.
 func (l *subscriptions) put(s *subscription) {
 	l.take(s.text())
-	l.list = append(l.list, s)
-	if l.many == nil && len(l.list) > fewSubscriptions {
-		l.many = make(map[string]*subscription, 2*fewSubscriptions)
-		for _, s := range l.list {
-			l.many[s.text()] = s
-		}
-	}
-	if l.many != nil {
-		l.many[s.text()] = s
+	switch {
+	case l.one == nil && l.more == nil:
+		l.one = s
+	case l.more == nil:
+		l.more = &manySubscriptions{list: []*subscription{l.one, s}}
+		l.one = nil
+	default:
+		l.more.put(s)
 	}
 	l.relate(s)
 }
 
+func (m *manySubscriptions) put(s *subscription) {
+	m.list = append(m.list, s)
+	if m.many == nil && len(m.list) > fewSubscriptions {
+		m.many = make(map[string]*subscription, 2*fewSubscriptions)
+		for _, s := range m.list {
+			m.many[s.text()] = s
+		}
+	}
+	if m.many != nil {
+		m.many[s.text()] = s
+	}
+}
+
 // relate finds out which others select subjects that s does too. Two filters without wildcards never do.
 func (l *subscriptions) relate(s *subscription) {
-	for _, other := range l.list {
+	for other := range l.all {
 		if other == s || other.shared() != nil || s.shared() != nil || s.filter.IsLiteral() && other.filter.IsLiteral() || !s.filter.Overlaps(other.filter) {
 			continue
 		}
-		s.bond().overlaps = append(s.others(), other)
-		other.bond().overlaps = append(other.others(), s)
+		s.bond().overlaps = append(s.bond().overlaps, other)
+		other.bond().overlaps = append(other.bond().overlaps, s)
 	}
 }
 
 // take removes a subscription and returns it, or nil.
 func (l *subscriptions) take(text string) *subscription {
 	s := l.get(text)
-	if s == nil {
+	switch {
+	case s == nil:
 		return nil
+	case s == l.one:
+		l.one = nil
+	default:
+		l.more.list = without(l.more.list, s)
+		delete(l.more.many, text)
+		if len(l.more.list) == 1 {
+			*l = subscriptions{one: l.more.list[0]}
+		}
 	}
-	l.list = without(l.list, s)
-	delete(l.many, text)
 	for _, other := range s.others() {
-		other.bond().overlaps = without(other.others(), s)
+		other.bond().overlaps = without(other.bond().overlaps, s)
 	}
-	s.bond().overlaps = nil
+	if s.bonds != nil {
+		s.bonds.overlaps = nil
+	}
 	return s
 }
 
