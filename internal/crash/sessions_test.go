@@ -281,6 +281,9 @@ func (r *reader) dial(ctx context.Context) *mqttclient.Client {
 func (r *reader) live(ctx context.Context) {
 	for ctx.Err() == nil {
 		if c := r.dial(ctx); c != nil {
+			if r.rng.IntN(3) == 0 { // again, which brings retained messages, and changes nothing else
+				_, _ = c.Subscribe(ctx, r.subs...)
+			}
 			r.read(ctx, c, r.rng.IntN(200))
 			c.Kill()
 		}
@@ -320,6 +323,10 @@ func receive(ctx context.Context, c *mqttclient.Client, patience time.Duration) 
 }
 
 func (r *reader) take(c *mqttclient.Client, m *mqttclient.Message) {
+	if m.Retain {
+		_ = c.Ack(m, packet.Success)
+		return
+	}
 	r.got[m.Topic] = append(r.got[m.Topic], receipt{string(m.Payload), r.fleet.number, r.dialed, m.ID, m.QoS, m.Dup})
 	_ = c.Ack(m, packet.Success) // if the connection has ended, the session knows that the message was taken
 }
