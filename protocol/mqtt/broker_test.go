@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/spate-io/spate"
 	"github.com/spate-io/spate/auth"
@@ -16,6 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // settings are what a test wants of the broker.
 type settings struct {
+	drain time.Duration // how long a life may take to end; 0 is a second
 	// users are names and passwords. root may do everything, all others what is below news, and "end".
 	users map[string]string
 	// verifiers are names, of the role of "root", and passwords for SCRAM.
@@ -34,7 +36,7 @@ type broker struct {
 
 func newBroker(t testing.TB, s settings) *broker {
 	t.Helper()
-	o := spate.Options{MQTT: s.config, Logger: slog.New(slog.DiscardHandler)}
+	o := spate.Options{MQTT: s.config, DrainTimeout: s.drain, Logger: slog.New(slog.DiscardHandler)}
 	for name, password := range s.users {
 		hash, err := auth.HashPassword(auth.NewSecret(password))
 		if err != nil {

@@ -190,6 +190,9 @@ func (t *turn) welcome(s *session, p *packet.ConnectPacket, present bool, said *
 		defer cancel()
 		var err error
 		if c.epoch, err = d.Connected(ctx, c.device(s)); err != nil {
+			if code := failure(err); code == packet.QuotaExceeded { // it could not be written down
+				return &leave{code: code, text: "the disk is full", reason: engine.ReasonInternal, cause: err}
+			}
 			return refused(packet.NotAuthorized, err)
 		}
 	}

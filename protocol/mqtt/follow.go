@@ -37,7 +37,7 @@ func (s *session) followLocked(d *dispatch, qos byte, offset uint64, size int) b
 	switch {
 	case offset < l.next:
 		return true // it was sent, or is done with
-	case l.behind || s.conn == nil || !s.roomLocked() || s.window.index(idOf(offset)) >= 0:
+	case l.behind || s.conn == nil || !s.roomLocked() || s.window.uses(idOf(offset)):
 		s.fallBehindLocked()
 		s.noteLocked(d.subject(), offset, size)
 		return true
@@ -188,7 +188,7 @@ func (s *session) sendPage(c *conn, places []uint64, records map[uint64]*event.E
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, offset := range places {
-		if s.conn != c || !s.roomLocked() || s.window.index(idOf(offset)) >= 0 {
+		if s.conn != c || !s.roomLocked() || s.window.uses(idOf(offset)) {
 			return false
 		}
 		if offset < s.lasting.next {

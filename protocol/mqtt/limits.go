@@ -73,6 +73,8 @@ const (
 	// maxReceive and maxAliases are what two bytes can say.
 	maxReceive = 65535
 	maxAliases = 65535
+	// maxInflight leaves identifiers for retained messages, which are reserved a page at a time.
+	maxInflight = maxReceive - 2*pageMessages
 	// never is the Session Expiry Interval of a session that does not expire (§3.1.2.11.2).
 	never = 0xFFFFFFFF
 	// replyFlush is how many bytes of replies are collected before they are sent.
@@ -104,7 +106,7 @@ const (
 func (l Limits) WithDefaults() Limits {
 	l.PacketSize = or(l.PacketSize, DefaultPacketSize)
 	l.ConnectSize = min(or(l.ConnectSize, DefaultConnectSize), l.PacketSize)
-	l.Inflight = min(or(l.Inflight, DefaultInflight), maxReceive)
+	l.Inflight = min(or(l.Inflight, DefaultInflight), maxInflight)
 	l.Receive = min(or(l.Receive, DefaultReceive), maxReceive)
 	l.TopicAliases = min(or(l.TopicAliases, DefaultTopicAliases), maxAliases)
 	l.Sessions = or(l.Sessions, DefaultSessions)

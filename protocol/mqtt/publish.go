@@ -6,6 +6,7 @@ import (
 
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/protocol/mqtt/packet"
 )
@@ -28,22 +29,36 @@ func (t *turn) publish(f packet.Frame) error {
 		}
 	}
 	if p.QoS == 2 && c.session.inbound.has(p.ID) {
-		t.answer(answer{kind: packet.Pubrec, id: p.ID}) // it was taken before [MQTT-4.3.3-10]
-		return nil
+		return t.again(p.ID)
 	}
 	if code, err := t.mayPublish(topic, &p); code != packet.Success || err != nil {
 		t.refuse(&p, code)
 		return err
 	}
+	lasts := false
 	if p.QoS == 2 {
-		c.session.take(p.ID)
-		t.inbound = c.session.lasting != nil
+		c.session.take(p.ID, c)
+		if lasts = c.session.lasting != nil; lasts {
+			t.inbound = append(t.inbound, idChange{p.ID, true})
+		}
 	}
 	retain := p.Retain && c.broker.store != nil
-	if retain || t.inbound && p.QoS == 2 || c.broker.bus.Captured(topic) {
+	if retain || lasts || c.broker.bus.Captured(topic) {
 		return t.publishStored(topic, &p, retain)
 	}
 	return t.publishLive(topic, &p)
+}
+
+// again answers a message of QoS 2 that was taken before [MQTT-4.3.3-10], but not before it is on disk.
+func (t *turn) again(id uint16) error {
+	switch t.c.session.inbound.waits(id) {
+	case nil:
+		t.answer(answer{kind: packet.Pubrec, id: id})
+		return nil
+	case t.c:
+		return nil // its PUBREC is on its way
+	}
+	return &leave{code: packet.ServerBusy, text: "what the last connection has sent is still being stored: try again", reason: engine.ReasonInternal}
 }
 
 // resolve returns the topic, which may stand behind an alias (§3.3.2.3.4).
@@ -180,7 +195,7 @@ func (t *turn) publishLive(topic []byte, p *packet.PublishPacket) error {
 	switch {
 	case err != nil:
 		if code = failure(err); p.QoS == 2 {
-			c.session.inbound.remove(p.ID)
+			t.untake(p.ID)
 		}
 	case receivers == 0:
 		code = packet.NoMatchingSubscribers
@@ -210,7 +225,7 @@ func (t *turn) publishStored(topic []byte, p *packet.PublishPacket, retain bool)
 	e := newEvent(topic, p.Payload, meta{p.QoS, p.Retain, b.tag(c.session.id)}, q, b.now())
 	if err := b.check(e); err != nil {
 		if p.QoS == 2 {
-			c.session.inbound.remove(p.ID)
+			t.untake(p.ID)
 		}
 		t.acknowledge(p, failure(err), nil)
 		return nil
@@ -218,7 +233,7 @@ func (t *turn) publishStored(topic []byte, p *packet.PublishPacket, retain bool)
 	if retain {
 		if code := t.retain(e); code != packet.Success {
 			if p.QoS == 2 {
-				c.session.inbound.remove(p.ID)
+				t.untake(p.ID)
 			}
 			t.acknowledge(p, code, nil)
 			return nil
@@ -272,11 +287,21 @@ func (t *turn) acknowledged(f packet.Frame) error {
 
 // release forgets the identifier of a message of QoS 2: what comes with it next is another message.
 func (t *turn) release(id uint16) {
-	s := t.c.session
 	code := packet.PacketIdentifierNotFound
-	if s.inbound.remove(id) {
+	if t.untake(id) {
 		code = packet.Success
-		t.inbound = s.lasting != nil
 	}
 	t.answer(answer{kind: packet.Pubcomp, id: id, code: code})
+}
+
+// untake makes an identifier free, and tells whether it was taken.
+func (t *turn) untake(id uint16) bool {
+	s := t.c.session
+	if !s.inbound.remove(id) {
+		return false
+	}
+	if s.lasting != nil {
+		t.inbound = append(t.inbound, idChange{id, false})
+	}
+	return true
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spate-io/spate/event"
@@ -27,7 +28,16 @@ const (
 
 func sessionKey(id string) string { return sessionPrefix + id }
 func marksKey(id string) string   { return marksPrefix + id }
-func inboundKey(id string) string { return inboundPrefix + id }
+
+// inboundKey is there as long as a message of QoS 2 with this packet identifier was taken and not released. A client identifier has no U+0000.
+func inboundKey(id string, n uint16) string { return fmt.Sprintf("%s%s\x00%04x", inboundPrefix, id, n) }
+
+func inboundKeys(id string, ids []uint16) (keys []string) {
+	for _, n := range ids {
+		keys = append(keys, inboundKey(id, n))
+	}
+	return keys
+}
 
 // shareKey is where the place of a shared subscription is stored. A ShareName has no slash.
 func shareKey(n shareName) string { return sharePrefix + n.name + "/" + n.filter.String() }
@@ -71,8 +81,9 @@ func (s *session) record() []byte {
 	return data
 }
 
-// saveSession stores a session, and its will, and waits until they are on disk. The caller holds the stripe.
-func (b *Broker) saveSession(s *session) error {
+// saveSession stores a session, and its will, and waits until they are on disk: then all that earlier connections of it have
+// handed over is there too. It may replace another that was stored. The caller holds the stripe.
+func (b *Broker) saveSession(s *session, replaced bool) error {
 	if b.store == nil {
 		return nil
 	}
@@ -87,8 +98,12 @@ func (b *Broker) saveSession(s *session) error {
 		batch.Deletes = append(batch.Deletes, willKey(s.id))
 		s.storedWill = false
 	}
-	if s.lasting != nil {
-		batch.Puts = append(batch.Puts, store.Put{Key: sessionKey(s.id), Data: s.record()})
+	if l := s.lasting; l != nil {
+		l.save.Lock()
+		defer l.save.Unlock()
+		batch.Puts = append(batch.Puts, store.Put{Key: sessionKey(s.id), Data: s.record()}, store.Put{Key: marksKey(s.id), Data: s.encodeMarks()})
+	} else if replaced {
+		batch.Deletes = append(batch.Deletes, sessionKey(s.id), marksKey(s.id))
 	}
 	if batch.Operations() == 0 {
 		return nil
@@ -180,13 +195,8 @@ func (b *Broker) loadSession(ctx context.Context, id string, data []byte) error 
 	if marks.Revision != 0 && !s.decodeMarks(marks.Data) {
 		return errors.New("the marks of the session are not readable")
 	}
-	ids, err := b.store.Get(ctx, inboundKey(id))
-	if err != nil {
+	if err := b.each(ctx, inboundPrefix+id+"\x00", s.loadInbound); err != nil {
 		return err
-	}
-	if len(ids.Data) > 0 {
-		s.inbound = &idSet{}
-		s.inbound.decode(ids.Data)
 	}
 	for _, sub := range r.Subscriptions {
 		if err := s.restore(sub); err != nil {
@@ -198,6 +208,19 @@ func (b *Broker) loadSession(ctx context.Context, id string, data []byte) error 
 	if l.expiry != never {
 		b.agenda.expireAt(s, l.since.Add(seconds(l.expiry)))
 	}
+	return nil
+}
+
+// loadInbound enters an identifier that was taken and not released.
+func (s *session) loadInbound(_ context.Context, text string, _ []byte) error {
+	n, err := strconv.ParseUint(text, 16, 16)
+	if err != nil {
+		return err
+	}
+	if s.inbound == nil {
+		s.inbound = &idSet{}
+	}
+	s.inbound.add(uint16(n))
 	return nil
 }
 

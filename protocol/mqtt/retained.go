@@ -152,7 +152,7 @@ func (s *session) replayOn(c *conn) {
 			return
 		}
 		if len(s.replay.todo) == 0 {
-			s.replay = nil
+			s.replay, s.window.reserved = nil, nil
 			s.mu.Unlock()
 			return
 		}
@@ -167,10 +167,43 @@ func (s *session) replayOn(c *conn) {
 		if len(events) > 0 && !s.broker.delivered(c) {
 			return
 		}
-		if !s.sendRetained(c, todo.sub, events, after) {
+		if !s.reserve(c, todo.sub, events) || !s.sendRetained(c, todo.sub, events, after) {
 			return
 		}
 	}
+}
+
+// reserve stores the identifiers that the retained messages of a page are going to have, if their client goes by them and the session outlives a crash. Those of messages in
+// the log follow from their places.
+func (s *session) reserve(c *conn, sub *subscription, events []*event.Event) bool {
+	if s.lasting == nil || sub.qos < 2 {
+		return true
+	}
+	need := 0
+	for _, e := range events {
+		if metaOf(e).qos == 2 {
+			need++
+		}
+	}
+	s.lasting.save.Lock()
+	defer s.lasting.save.Unlock()
+	s.mu.Lock()
+	if need <= len(s.window.reserved) || s.over {
+		s.mu.Unlock()
+		return true
+	}
+	for len(s.window.reserved) < need {
+		s.window.reserved = append(s.window.reserved, s.window.nextID())
+	}
+	marks := s.marksLocked()
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(c.carrier.Context(), readTimeout)
+	defer cancel()
+	if err := store.Commit(ctx, s.broker.store, &store.Batch{Puts: []store.Put{{Key: marksKey(s.id), Data: marks}}}); err != nil {
+		c.carrier.Close(engine.ReasonInternal, err)
+		return false
+	}
+	return true
 }
 
 // delivered waits until everything that is in the store now has been delivered. A retained message that was published after the client has subscribed
@@ -226,7 +259,7 @@ func (s *session) sendOneRetainedLocked(sub *subscription, e *event.Event) {
 		s.pushed(0, s.conn.push(&d, outgoing{expiry: left}, engine.Disconnect))
 		return
 	}
-	id := s.window.nextID()
+	id := s.window.retainedID(qos)
 	s.transmitLocked(&d, inflight{id: id, state: sentAs(qos), kept: &again}, outgoing{id: id, qos: qos, expiry: left})
 }
 

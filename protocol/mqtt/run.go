@@ -280,17 +280,6 @@ func (b *Broker) drop(s *session, qos byte, n int, why string) {
 	b.losses.add(s.id, why, n)
 }
 
-// failed tells of a commit that failed.
-func (b *Broker) failed(k *commit, err error) {
-	b.count.failed.Add(uint64(len(k.events)))
-	for _, a := range k.answers {
-		if a.kind == packet.Pubrec {
-			k.c.session.inbound.remove(a.id)
-		}
-	}
-	b.log.Error("messages could not be stored, and are not acknowledged", "messages", len(k.events), "error", err)
-}
-
 // check reports why an event cannot be stored, before it is tried together with others.
 func (b *Broker) check(e *event.Event) error {
 	if err := b.bus.Prepare(e); err != nil {

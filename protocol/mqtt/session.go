@@ -233,6 +233,15 @@ func (s *session) received(c *conn, id uint16, code packet.Code) (packet.Code, b
 	return packet.Success, s.lasting != nil
 }
 
+// unrelease is told that a PUBREC is not on disk: the message is to be sent again.
+func (s *session) unrelease(id uint16) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.window.find(id); e != nil && e.state == stateReleased {
+		e.state = sentTwice
+	}
+}
+
 // completed takes a PUBACK or a PUBCOMP: the message is done.
 func (s *session) completed(c *conn, kind packet.Type, id uint16) {
 	s.mu.Lock()
@@ -255,7 +264,7 @@ func (s *session) finishLocked(id uint16) {
 	case !ok:
 	case e.share != nil:
 		e.share.done(e.offset)
-	case s.lasting != nil && e.logged:
+	case s.lasting != nil && (e.logged || e.state != sentOnce):
 		s.broker.marks.note(s)
 	}
 }

@@ -56,7 +56,7 @@ func (b *Broker) claim(c *conn, p *packet.ConnectPacket) (s *session, present bo
 	b.mu.Lock()
 	b.sessions[s.id] = s
 	b.mu.Unlock()
-	if err := b.saveSession(s); err != nil {
+	if err := b.saveSession(s, old != nil && old.lasting != nil && !present); err != nil {
 		b.abandon(s)
 		return nil, false, &leave{code: failure(err), text: "the session cannot be stored", reason: engine.ReasonInternal, cause: err}
 	}
@@ -269,7 +269,7 @@ func (b *Broker) endSession(s *session) {
 	b.agenda.cancel(s)
 	s.lasting.save.Lock() // so that no marks of before come after
 	defer s.lasting.save.Unlock()
-	b.store.Submit(&store.Batch{Deletes: []string{sessionKey(s.id), marksKey(s.id), inboundKey(s.id)}}, func(err error) {
+	b.store.Submit(&store.Batch{Deletes: append(inboundKeys(s.id, s.inbound.all()), sessionKey(s.id), marksKey(s.id))}, func(err error) {
 		if err != nil {
 			b.log.Error("a session that has ended is still in the store", "client", s.id, "error", err)
 		}

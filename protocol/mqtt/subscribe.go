@@ -82,7 +82,7 @@ func (c *conn) keepSession(changed bool) error {
 	if !mine {
 		return errQuit // it was taken over meanwhile
 	}
-	if err := c.broker.saveSession(s); err != nil {
+	if err := c.broker.saveSession(s, false); err != nil {
 		return &leave{code: failure(err), text: "the subscriptions cannot be stored", reason: engine.ReasonInternal, cause: err}
 	}
 	return nil

@@ -19,7 +19,7 @@ type turn struct {
 	gone    []string       // and what is removed
 	ahead   []string       // topics whose next messages wait for it
 	answers []answer       // that leave once it is all on disk
-	inbound bool           // the identifiers of incoming messages of QoS 2 have changed
+	inbound []idChange     // identifiers of incoming messages of QoS 2, of a session that lasts
 	marks   bool           // the progress of outgoing ones has to be on disk
 }
 
@@ -133,7 +133,7 @@ func (c *conn) appendAnswer(dst []byte, a answer) []byte {
 
 // commits tells whether anything has to be on disk.
 func (t *turn) commits() bool {
-	return len(t.events) > 0 || len(t.state) > 0 || len(t.gone) > 0 || t.inbound || t.marks
+	return len(t.events) > 0 || len(t.state) > 0 || len(t.gone) > 0 || len(t.inbound) > 0 || t.marks
 }
 
 // put stores a value, in place of what this turn has put there before.
@@ -169,10 +169,17 @@ func (t *turn) progress(s *session) (handed func()) {
 	s.lasting.save.Lock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t.inbound && !s.over {
-		t.put(inboundKey(s.id), s.inbound.encode())
+	if s.over {
+		return s.lasting.save.Unlock
 	}
-	if t.marks && !s.over {
+	for _, i := range t.inbound {
+		if i.taken {
+			t.put(inboundKey(s.id, i.id), nil)
+		} else {
+			t.remove(inboundKey(s.id, i.id))
+		}
+	}
+	if t.marks {
 		t.put(marksKey(s.id), s.marksLocked())
 	}
 	return s.lasting.save.Unlock
@@ -203,13 +210,13 @@ func (t *turn) submit() {
 	c, b := t.c, t.c.broker
 	k := &commit{c: c, events: t.events, ahead: t.ahead, answers: t.answers, group: c.queue(t.answers)}
 	var batch *store.Batch
-	if t.inbound || t.marks {
+	if len(t.inbound) > 0 || t.marks {
 		defer t.progress(c.session)()
 	}
 	if len(t.state) > 0 || len(t.gone) > 0 {
 		batch = &store.Batch{Puts: t.state, Deletes: t.gone}
 	}
-	t.events, t.answers, t.state, t.gone, t.ahead, t.inbound, t.marks = nil, nil, nil, nil, nil, false, false
+	t.events, t.answers, t.state, t.gone, t.ahead, t.inbound, t.marks = nil, nil, nil, nil, nil, nil, false
 	if b.config.Ack == AckReceived {
 		c.acks.settle(k.group, c.appendAnswers(nil, k.answers, nil), c.carrier)
 		k.answers = nil
@@ -224,18 +231,62 @@ func (t *turn) submit() {
 // done is called once the commit is on disk, or is not.
 func (k *commit) done(_ bus.Receipt, err error) {
 	k.c.ahead.delivered(k.ahead)
-	if err != nil {
-		k.c.broker.failed(k, err)
-	}
-	if k.group == nil || k.answers == nil {
+	if err == nil {
+		k.stored()
+		k.settle(nil)
 		return
 	}
-	if err != nil && k.c.version < packet.V5 {
-		// Nothing says in this version that a message was not taken: the client is left to send it again.
+	unreleased := k.failed(err)
+	switch {
+	case k.group == nil || k.answers == nil:
+	case k.c.version < packet.V5 || unreleased:
+		// Nothing says in version 3 that a message was not taken, nor in any that one was not released: the client is left to send it again.
 		k.c.carrier.Close(engine.ReasonInternal, err)
-		return
+	default:
+		k.settle(err)
 	}
-	k.c.acks.settle(k.group, k.c.appendAnswers(nil, k.answers, err), k.c.carrier)
+}
+
+// settle answers.
+func (k *commit) settle(err error) {
+	if k.group != nil && k.answers != nil {
+		k.c.acks.settle(k.group, k.c.appendAnswers(nil, k.answers, err), k.c.carrier)
+	}
+}
+
+// stored notes that what has come is on disk.
+func (k *commit) stored() {
+	for i := range k.answers {
+		if a := &k.answers[i]; a.kind == packet.Pubrec && a.event != nil {
+			k.c.session.inbound.stored(a.id)
+		}
+	}
+}
+
+// failed takes back what was to be on disk before it is answered: identifiers are free again, and what was to be released is not, which the client cannot be told.
+func (k *commit) failed(err error) (unreleased bool) {
+	s, b := k.c.session, k.c.broker
+	b.count.failed.Add(uint64(len(k.events)))
+	for _, a := range k.answers {
+		switch a.kind {
+		case packet.Pubrec:
+			if a.event != nil {
+				s.inbound.remove(a.id)
+			}
+		case packet.Pubcomp:
+			if a.code == packet.Success && s.lasting != nil {
+				s.inbound.add(a.id)
+				unreleased = true
+			}
+		case packet.Pubrel:
+			if a.code == packet.Success && s.lasting != nil {
+				s.unrelease(a.id)
+				unreleased = true
+			}
+		}
+	}
+	b.log.Error("messages could not be stored, and are not acknowledged", "client", describe(s.id), "messages", len(k.events), "error", err)
+	return unreleased
 }
 
 // queue enters a place for answers, if there are any.
@@ -262,7 +313,7 @@ func (a *answer) counts() bool { return a.kind == packet.Puback }
 // appendAnswers appends acknowledgements; those of messages that could not be stored say so.
 func (c *conn) appendAnswers(dst []byte, answers []answer, err error) []byte {
 	for _, a := range answers {
-		if err != nil {
+		if err != nil && !a.code.Failed() && (a.kind == packet.Puback || a.kind == packet.Pubrec) {
 			a.code = failure(err)
 		}
 		dst = c.appendAnswer(dst, a)

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 
 	"github.com/spate-io/spate/event"
@@ -13,6 +14,8 @@ type window struct {
 	unsent  uint16 // entries that wait to be sent again
 	most    uint16 // as many as the client takes
 	last    uint16 // the identifier that was given last, if they are counted
+	// reserved are identifiers for retained messages of QoS 2, which are in the store before they are used: a client goes by them after a crash too.
+	reserved []uint16
 }
 
 // An inflight is one message on its way.
@@ -131,10 +134,23 @@ func (w *window) remove(id uint16) (inflight, bool) {
 // nextID returns an identifier that is not in use. There is one: the window is smaller than their number.
 func (w *window) nextID() uint16 {
 	for {
-		if w.last++; w.last != 0 && w.index(w.last) < 0 {
+		if w.last++; w.last != 0 && !w.uses(w.last) {
 			return w.last
 		}
 	}
+}
+
+// uses tells whether an identifier is, or may be, with the client.
+func (w *window) uses(id uint16) bool { return w.index(id) >= 0 || slices.Contains(w.reserved, id) }
+
+// retainedID returns an identifier for a retained message: of QoS 2, one of those that are reserved, if there are any.
+func (w *window) retainedID(qos byte) uint16 {
+	if qos < 2 || len(w.reserved) == 0 {
+		return w.nextID()
+	}
+	id := w.reserved[0]
+	w.reserved = w.reserved[1:]
+	return id
 }
 
 // idOf is the packet identifier of a message in the log. It follows from the place, so that a message has the same one when it is sent again after a crash,
@@ -152,8 +168,14 @@ func (s *session) encodeMarks() []byte {
 func (s *session) marksLocked() []byte {
 	b := binary.AppendUvarint(make([]byte, 0, 16+4*len(s.window.entries)), s.lasting.next)
 	before := uint64(0)
+	for _, id := range s.window.reserved {
+		b = append(binary.AppendUvarint(b, uint64(id)), loose)
+	}
 	for _, e := range s.window.entries {
 		if !e.logged {
+			if e.state != sentOnce {
+				b = append(binary.AppendUvarint(b, uint64(e.id)), loose)
+			}
 			continue
 		}
 		b = binary.AppendUvarint(b, e.offset-before)
@@ -162,6 +184,9 @@ func (s *session) marksLocked() []byte {
 	}
 	return b
 }
+
+// loose is the state of an identifier that is, or may be, with the client, of a message of QoS 2 that is not in the log. After a crash the client is told to let go of it.
+const loose = 0x80
 
 // decodeMarks reads what encodeMarks has returned.
 func (s *session) decodeMarks(b []byte) bool {
@@ -175,6 +200,11 @@ func (s *session) decodeMarks(b []byte) bool {
 		delta, n := binary.Uvarint(b)
 		if n <= 0 || n >= len(b) {
 			return false
+		}
+		if b[n] == loose {
+			s.window.add(inflight{id: uint16(delta), state: stateReleased})
+			b = b[n+1:]
+			continue
 		}
 		at += delta
 		s.window.add(inflight{offset: at, id: idOf(at), state: delivery(b[n]), logged: true})
