@@ -31,11 +31,11 @@ type Config struct {
 	Limits Limits
 }
 
-// What becomes of unknown devices.
+// What becomes of unknown devices: [Config].Unknown.
 const (
-	register = "register"
-	ignore   = "ignore"
-	refuse   = "refuse"
+	Register = "register"
+	Ignore   = "ignore"
+	Refuse   = "refuse"
 )
 
 // Problems returns everything that is wrong with the configuration, key by key.
@@ -55,7 +55,7 @@ func (c Config) Problems() (problems []*FieldError) {
 		}
 	}
 	switch c.Unknown {
-	case "", register, ignore, refuse:
+	case "", Register, Ignore, Refuse:
 	default:
 		wrong(true, "unknown", "%.40q is not one of register, ignore and refuse", c.Unknown)
 	}
@@ -98,10 +98,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w: %w", ErrConfig, errors.Join(errs...))
 	}
 	if c.Unknown == "" {
-		c.Unknown = register
+		c.Unknown = Register
 	}
 	c.Grace = orDefault(c.Grace, DefaultGrace)
-	c.Limits = c.Limits.withDefaults()
+	c.Limits = c.Limits.WithDefaults()
 	return c, nil
 }
 

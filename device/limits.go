@@ -109,7 +109,8 @@ const (
 	DefaultGrace = 30 * time.Second
 )
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns the limits as they are in effect.
+func (l Limits) WithDefaults() Limits {
 	l.Devices = orDefault(l.Devices, DefaultDevices)
 	l.ID = orDefault(l.ID, DefaultID)
 	l.Tags = orDefault(l.Tags, DefaultTags)

@@ -82,9 +82,9 @@ func (s *Service) Connected(ctx context.Context, c Session) (epoch uint64, err e
 	}
 	var online entry
 	err = s.change(ctx, c.ID, func(e *entry, b *store.Batch) ([]*event.Event, error) {
-		if known := e.revision != 0; !known && s.config.Unknown == ignore {
+		if known := e.revision != 0; !known && s.config.Unknown == Ignore {
 			return nil, nil
-		} else if !known && s.config.Unknown == refuse {
+		} else if !known && s.config.Unknown == Refuse {
 			return nil, ErrUnknown
 		}
 		if e.FirstSeen.IsZero() {

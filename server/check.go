@@ -53,6 +53,9 @@ func (s *Settings) check() (errs []error) {
 		fail("resp.create_streams", "%q is not one of yes, no and auto", c)
 	}
 	s.checkStreams(fail)
+	for _, p := range s.Devices.Problems() {
+		fail("devices."+p.Key, "%w", p.Err)
+	}
 	if _, known := mqttAcks()[s.MQTT.Ack]; !known {
 		fail("mqtt.ack", "%q is not one of stored and received", s.MQTT.Ack)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spate-io/spate"
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/device"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/protocol/httpapi"
@@ -47,6 +48,8 @@ type Config struct {
 	RESP RESP
 	// MQTT says how MQTT behaves.
 	MQTT MQTT
+	// Devices says which clients are devices, and what is kept of them.
+	Devices device.Config
 	// Limits bound what peers can make the engine hold.
 	Limits engine.Limits
 	// Bus bounds subscriptions and events.
@@ -181,7 +184,8 @@ func Default() Config {
 		RESP: RESP{Overflow: "disconnect", CreateStreams: "auto", Limits: resp.Limits{
 			Args: resp.DefaultArgs, NameLength: resp.DefaultNameLength, Streams: resp.StreamLimits{}.WithDefaults(),
 		}},
-		MQTT: MQTT{Ack: "stored", Overflow: "drop-oldest", Limits: mqtt.Limits{}.WithDefaults()},
+		MQTT:    MQTT{Ack: "stored", Overflow: "drop-oldest", Limits: mqtt.Limits{}.WithDefaults()},
+		Devices: device.Config{Unknown: device.Register, Grace: device.DefaultGrace, Limits: device.Limits{}.WithDefaults()},
 		Limits: engine.Limits{
 			Connections: engine.DefaultConnections, PerAddress: none, AcceptRate: none, Handshakes: engine.DefaultHandshakes,
 			Message: engine.DefaultMessage, Buffered: engine.DefaultBuffered, BufferedTotal: engine.DefaultBufferedTotal,
