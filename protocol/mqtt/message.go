@@ -12,7 +12,7 @@ import (
 )
 
 // How a PUBLISH and an event are turned into each other. Content type, response topic, correlation data and expiry are the headers of that name that every door
-// knows; user properties are headers of their own name.
+// knows; user properties are headers of their own name, or behind "user/" if that means something else.
 const (
 	// headerMQTT is what only MQTT knows of a message that is stored: its QoS, "r" if it was to be retained, and after a dot a tag of its publisher.
 	headerMQTT = "mqtt"
@@ -90,9 +90,23 @@ func appendHeaders(h []event.Header, p *packet.Properties, now time.Time) []even
 		h = append(h, event.Header{Name: event.Expires, Value: strconv.FormatInt(at.UnixMilli(), 10)})
 	}
 	for _, u := range p.User {
-		h = append(h, event.Header{Name: u.Name, Value: u.Value})
+		h = append(h, event.Header{Name: escaped(u.Name), Value: u.Value})
 	}
 	return h
+}
+
+// userPrefix is put before the name of a user property that would otherwise be taken for something else [MQTT-3.3.2-17].
+const userPrefix = "user/"
+
+func escaped(name string) string {
+	switch name {
+	case event.ContentType, event.ReplyTo, event.CorrelationData, event.Expires, headerMQTT, headerFormat:
+		return userPrefix + name
+	}
+	if strings.HasPrefix(name, userPrefix) {
+		return userPrefix + name
+	}
+	return name
 }
 
 // properties are those of an event that are the same for all who receive it, or nil. What cannot be text in MQTT is left out.
@@ -126,7 +140,7 @@ func takeHeader(p *packet.Properties, h event.Header) {
 		p.PayloadFormat = 1
 		p.Set(packet.PayloadFormat)
 	case packet.ValidText(h.Name) && packet.ValidText(h.Value):
-		p.User = append(p.User, packet.UserProperty{Name: h.Name, Value: h.Value})
+		p.User = append(p.User, packet.UserProperty{Name: strings.TrimPrefix(h.Name, userPrefix), Value: h.Value})
 	}
 }
 

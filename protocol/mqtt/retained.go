@@ -14,9 +14,15 @@ import (
 
 // retained are the retained messages (§3.3.1.3): the state of the store, by topic. Nothing of them is in memory.
 type retained struct {
-	broker *Broker
-	count  atomic.Int64
+	broker  *Broker
+	count   atomic.Int64
+	counted atomic.Bool // the store was looked through
+	some    atomic.Bool // there may be some
+	looked  string      // the last key that was looked at; of Run only
 }
+
+// none tells whether there are none for sure, so that nobody need look.
+func (r *retained) none() bool { return r.counted.Load() && !r.some.Load() }
 
 func retainedKey(topic string) string { return retainedPrefix + topic }
 
@@ -41,6 +47,7 @@ func (t *turn) retain(e *event.Event) packet.Code {
 			return packet.QuotaExceeded
 		}
 	}
+	b.retained.some.Store(true)
 	t.put(key, encodeRetained(e))
 	return packet.Success
 }
@@ -55,6 +62,7 @@ func (r *retained) change(batch *store.Batch, e *event.Event) {
 		batch.Deletes = append(batch.Deletes, key)
 		return
 	}
+	r.some.Store(true)
 	batch.Puts = append(batch.Puts, store.Put{Key: key, Data: encodeRetained(e)})
 }
 
@@ -65,17 +73,22 @@ func (r *retained) has(key string) bool {
 	return err == nil && v.Revision != 0
 }
 
-// recount counts what there is, which nobody waits for.
-func (r *retained) recount(ctx context.Context) error {
-	n := int64(0)
-	err := r.broker.each(ctx, retainedPrefix, func(context.Context, string, []byte) error {
-		n++
-		return ctx.Err()
-	})
-	if err == nil {
-		r.count.Store(n)
+// look looks through the next page of what there is, and tells whether that was the last one. What comes and goes meanwhile may be counted wrongly by a few.
+func (r *retained) look(ctx context.Context) (done bool, err error) {
+	entries, err := r.broker.store.Scan(ctx, retainedPrefix, r.looked, pageMessages)
+	if err != nil {
+		return false, err
 	}
-	return err
+	if len(entries) > 0 {
+		r.some.Store(true)
+		r.count.Add(int64(len(entries)))
+		r.looked = entries[len(entries)-1].Key
+	}
+	if len(entries) == pageMessages {
+		return false, nil
+	}
+	r.counted.Store(true)
+	return true, nil
 }
 
 // A replay is retained messages that are still to be sent to a client. They are read in pages, as the client takes them.

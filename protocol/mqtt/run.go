@@ -19,10 +19,9 @@ func (b *Broker) Run(ctx context.Context) error {
 	defer mark.Stop()
 	defer sweep.Stop()
 	defer sys.Stop()
-	if b.store != nil {
-		if err := b.retained.recount(ctx); err != nil && ctx.Err() == nil {
-			b.log.Error("counting the retained messages", "error", err)
-		}
+	looking := make(chan struct{}) // closed: there is more to look at, as soon as there is nothing else to do
+	if close(looking); b.store == nil {
+		looking = nil
 	}
 	due := time.NewTimer(b.agenda.work())
 	defer due.Stop()
@@ -38,6 +37,14 @@ func (b *Broker) Run(ctx context.Context) error {
 			b.publishLosses()
 		case <-sys.C:
 			b.publishSys()
+		case <-looking:
+			done, err := b.retained.look(ctx)
+			if err != nil && ctx.Err() == nil {
+				b.log.Error("counting the retained messages", "error", err)
+			}
+			if done || err != nil {
+				looking = nil
+			}
 		case <-b.agenda.wake:
 			due.Reset(b.agenda.work())
 		case <-due.C:

@@ -175,7 +175,7 @@ func (s *session) enter(sub *subscription, handling byte) (err error) {
 	}
 	s.subs.put(sub)
 	s.sharing = s.sharing || sub.shared() != nil
-	if sub.shared() == nil && (handling == 0 || handling == 1 && old == nil) {
+	if sub.shared() == nil && b.store != nil && !b.retained.none() && (handling == 0 || handling == 1 && old == nil) {
 		s.replayLocked(sub)
 	}
 	return nil
