@@ -43,6 +43,7 @@ func (s *session) followLocked(d *dispatch, qos byte, offset uint64, size int) b
 		return true
 	}
 	l.next = offset + 1
+	s.broker.marks.note(s)
 	id := idOf(offset)
 	left, expired := uint32(0), false
 	if d.message != nil {

@@ -12,7 +12,7 @@ type Limits struct {
 	// KeepAlive is the longest keep-alive that a client gets, and what one gets that asks for none. Default: none, what the client asks for is granted. Danger: a
 	// client without a keep-alive whose network is gone stays connected until TCP notices, which may take two hours.
 	KeepAlive time.Duration
-	// Inflight is how many messages of QoS 1 and 2 are on their way to a client and not acknowledged, at most what the client grants itself. Default 256.
+	// Inflight is how many messages of QoS 1 and 2 are on their way to a client and not acknowledged, at most what the client grants itself. Default 256, at most 7935.
 	Inflight int
 	// Receive is how many messages of QoS 1 and 2 a client may have sent that are not acknowledged, and is granted as Receive Maximum. Default 1024. One that sends
 	// more is disconnected in version 5; one of version 3 is not read for as long.
@@ -73,8 +73,10 @@ const (
 	// maxReceive and maxAliases are what two bytes can say.
 	maxReceive = 65535
 	maxAliases = 65535
+	// logIDs are the packet identifiers of messages in the log, from 1 on. The others are counted, so that neither stands in the way of the other, and bound what is on its way.
+	logIDs = 57344
 	// maxInflight leaves identifiers for retained messages, which are reserved a page at a time.
-	maxInflight = maxReceive - 2*pageMessages
+	maxInflight = 65535 - logIDs - 2*pageMessages
 	// never is the Session Expiry Interval of a session that does not expire (§3.1.2.11.2).
 	never = 0xFFFFFFFF
 	// replyFlush is how many bytes of replies are collected before they are sent.

@@ -51,7 +51,6 @@ type record struct {
 	Version       byte        `json:"version"`
 	Epoch         uint64      `json:"epoch"`
 	Away          int64       `json:"away,omitempty"` // when the client went, in Unix milliseconds; 0 while it is there
-	Next          uint64      `json:"next"`           // in the log, as long as there are no marks
 	Subscriptions []recordSub `json:"subscriptions,omitempty"`
 }
 
@@ -70,7 +69,7 @@ func (s *session) record() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.lasting
-	r := record{Owner: l.owner, Expiry: l.expiry, Version: byte(l.version), Epoch: l.epoch, Next: l.next}
+	r := record{Owner: l.owner, Expiry: l.expiry, Version: byte(l.version), Epoch: l.epoch}
 	if !l.since.IsZero() {
 		r.Away = l.since.UnixMilli()
 	}
@@ -184,7 +183,7 @@ func (b *Broker) loadSession(ctx context.Context, id string, data []byte) error 
 	if l == nil {
 		return nil // there are fewer allowed now than there were
 	}
-	l.expiry, l.epoch, l.next, l.since = r.Expiry, r.Epoch, r.Next, time.UnixMilli(r.Away)
+	l.expiry, l.epoch, l.since = r.Expiry, r.Epoch, time.UnixMilli(r.Away)
 	if r.Away == 0 { // it was there when the server ended
 		l.since, l.doubt = b.now(), b.logEnd()
 	}

@@ -40,7 +40,7 @@ func (t *turn) subscribe(f packet.Frame) error {
 	if err := t.flush(); err != nil { // the SUBACK comes first
 		return err
 	}
-	c.session.replayOn(c)
+	c.session.pump(c) // retained messages, and what waits for a shared subscription
 	c.tellSubscribed(p.Filters, codes)
 	return nil
 }

@@ -134,7 +134,10 @@ func (w *window) remove(id uint16) (inflight, bool) {
 // nextID returns an identifier that is not in use. There is one: the window is smaller than their number.
 func (w *window) nextID() uint16 {
 	for {
-		if w.last++; w.last != 0 && !w.uses(w.last) {
+		if w.last++; w.last <= logIDs {
+			w.last = logIDs + 1
+		}
+		if !w.uses(w.last) {
 			return w.last
 		}
 	}
@@ -154,9 +157,9 @@ func (w *window) retainedID(qos byte) uint16 {
 }
 
 // idOf is the packet identifier of a message in the log. It follows from the place, so that a message has the same one when it is sent again after a crash,
-// without anything having been written when it was sent first. Two messages on their way to one session have the same only if they are a multiple of 65 535
+// without anything having been written when it was sent first. Two messages on their way to one session have the same only if they are a multiple of logIDs
 // apart; then the later one waits.
-func idOf(offset uint64) uint16 { return uint16(offset%65535) + 1 }
+func idOf(offset uint64) uint16 { return uint16(offset%logIDs) + 1 }
 
 // encodeMarks returns how far a lasting session has got: the place up to which messages were sent, and those of them that are not done.
 func (s *session) encodeMarks() []byte {
