@@ -36,6 +36,9 @@ func (m *Message) Subject() string { return m.event.Subject }
 // Data returns the payload. It is good only during Deliver.
 func (m *Message) Data() []byte { return m.event.Data }
 
+// Headers returns the headers, without giving the event an identifier and a time as Event does. They are good only during Deliver.
+func (m *Message) Headers() []event.Header { return m.event.Headers }
+
 // Event returns the event, for looking at during Deliver only. See [Message.Keep].
 func (m *Message) Event() *event.Event {
 	m.bus.stamp(m.event)

@@ -20,7 +20,7 @@ var bodies = &bus.Format{Encode: func(dst []byte, m *bus.Message) []byte {
 // appendWhole appends a PUBLISH of QoS 0.
 func appendWhole(dst []byte, v packet.Version, m *bus.Message) []byte {
 	h := packet.PublishHead{Version: v, Topic: m.Subject(), Payload: len(m.Data())}
-	if v < packet.V5 || len(m.Event().Headers) == 0 {
+	if v < packet.V5 || len(m.Headers()) == 0 {
 		return append(packet.AppendPublishHead(dst, h), m.Data()...)
 	}
 	body := m.Frame(bodies)
@@ -77,7 +77,7 @@ func (d *dispatch) body(h *packet.PublishHead) []byte {
 		h.Shared = len(shared)
 		return append(shared, d.event.Data...)
 	}
-	if len(d.message.Event().Headers) == 0 {
+	if len(d.message.Headers()) == 0 {
 		return d.message.Data()
 	}
 	body := d.message.Frame(bodies)

@@ -84,7 +84,7 @@ func (s *session) dispatchOf(m *bus.Message) dispatch {
 	d := dispatch{session: s, message: m, meta: meta{qos: 1}}
 	if o, ok := m.Origin().(*publication); ok {
 		d.meta, d.mine = meta{qos: o.qos, retain: o.retain}, o.session == s
-	} else if stored := m.Stored(); len(stored) > 0 || len(m.Event().Headers) > 0 {
+	} else if stored := m.Stored(); len(stored) > 0 || len(m.Headers()) > 0 {
 		d.meta = metaOf(m.Event())
 	}
 	return d
