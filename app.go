@@ -148,7 +148,15 @@ func (a *App) openDevices() (err error) {
 	if a.durable == nil {
 		return nil
 	}
-	a.devices, err = device.New(context.Background(), device.Options{Config: a.opts.Devices, Bus: a.bus, Consumers: a.Consumers(), Logger: a.opts.Logger, Clock: a.opts.Clock})
+	heard := func(id string) (time.Time, bool) {
+		if a.mqtt == nil { // it is made later
+			return time.Time{}, false
+		}
+		return a.mqtt.LastHeard(id)
+	}
+	a.devices, err = device.New(context.Background(), device.Options{
+		Config: a.opts.Devices, Bus: a.bus, Consumers: a.Consumers(), LastHeard: heard, Logger: a.opts.Logger, Clock: a.opts.Clock,
+	})
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spate-io/spate"
 	"github.com/spate-io/spate/device"
@@ -130,5 +131,21 @@ func answerDevice(ctx context.Context, t *testing.T, c *mqttclient.Client, metho
 			t.Fatal(err)
 		}
 		command = command || strings.HasSuffix(m.Topic, "/"+method)
+	}
+}
+
+// Of a client with a keep-alive it is known when it was last heard.
+func TestLastHeardOverMQTT(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	app, url := deviceHost(t)
+	for id, keepAlive := range map[string]time.Duration{"fan": time.Minute, "silent": 0} {
+		dialDevice(ctx, t, url, mqttclient.Options{ClientID: id, KeepAlive: keepAlive})
+		if at, known := app.MQTT().LastHeard(id); known != (keepAlive > 0) || known && time.Since(at) > time.Second {
+			t.Errorf("%s was heard at %v, %t", id, at, known)
+		}
+	}
+	if at, known := app.MQTT().LastHeard("nobody"); known {
+		t.Errorf("nobody was heard at %v", at)
 	}
 }

@@ -217,14 +217,21 @@ func TestKeepAlive(t *testing.T) {
 		}}, engine.Limits{})
 		heard, quiet := s.dial(), s.dial()
 		quiet.send("silent\n")
-		c := <-silent
+		c, longest := <-silent, time.Duration(0)
 		for s.Stats().Closed[engine.ReasonKeepAlive] == 0 {
 			_ = c.Push([]byte("news\n"), engine.DropNewest)
 			heard.ask("one")
+			d, known := c.Silence()
+			if longest = max(longest, d); !known {
+				t.Fatal("nobody knows for how long it was silent")
+			}
 			<-time.After(20 * time.Millisecond)
 		}
 		heard.ask("still there")
 		s.closedFor(engine.ReasonKeepAlive, 1)
+		if longest < late/2 || longest > 2*late {
+			t.Errorf("it was silent for %v; it had to be for %v", longest, late)
+		}
 	})
 }
 

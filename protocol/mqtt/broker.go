@@ -82,6 +82,23 @@ type Devices interface {
 	Disconnected(c device.Session, reason string)
 }
 
+// LastHeard returns when something was last received from a client that is connected and has a keep-alive; of others that is not known. It costs nothing for
+// what is received.
+func (b *Broker) LastHeard(id string) (at time.Time, known bool) {
+	s := b.lookup(id)
+	if s == nil {
+		return at, false
+	}
+	s.mu.Lock()
+	c := s.conn
+	s.mu.Unlock()
+	if c == nil {
+		return at, false
+	}
+	d, known := c.carrier.Silence()
+	return b.now().Add(-d), known
+}
+
 // A Receiver is Devices that want to know when a client has acknowledged an event below [bus.DeviceRoot], or can receive such events.
 type Receiver interface {
 	// Delivered is told of the first. It must not block.

@@ -20,6 +20,7 @@ type carrier interface {
 	Closing() bool
 	Context() context.Context
 	SetKeepAlive(d time.Duration)
+	Silence() (d time.Duration, known bool)
 	Remote() netip.AddrPort
 	RemoteString() string
 	TLS() *tls.ConnectionState
