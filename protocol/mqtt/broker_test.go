@@ -8,6 +8,7 @@ import (
 
 	"github.com/spate-io/spate"
 	"github.com/spate-io/spate/auth"
+	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/mqtt"
 	"github.com/spate-io/spate/spatetest"
 	"go.uber.org/goleak"
@@ -24,19 +25,25 @@ type settings struct {
 	verifiers map[string]string
 	config    mqtt.Config
 	lenient   bool
+	limits    engine.Limits
+	log       *slog.Logger // nil: none
 	clock     *spatetest.Clock
 }
 
 // A broker is what the suite speaks to: a whole node, with its store in memory.
 type broker struct {
 	*spatetest.Node
+	auth    auth.Config
 	address atomic.Pointer[string] // of this life
 	web     atomic.Pointer[string] // where it listens for WebSockets
 }
 
 func newBroker(t testing.TB, s settings) *broker {
 	t.Helper()
-	o := spate.Options{MQTT: s.config, DrainTimeout: s.drain, Logger: slog.New(slog.DiscardHandler)}
+	o := spate.Options{MQTT: s.config, Limits: s.limits, DrainTimeout: s.drain, Logger: s.log}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	for name, password := range s.users {
 		hash, err := auth.HashPassword(auth.NewSecret(password))
 		if err != nil {
@@ -61,7 +68,7 @@ func newBroker(t testing.TB, s settings) *broker {
 			"news": {Publish: []string{"news/#", "end"}, Subscribe: []string{"news/#", "end"}},
 		}
 	}
-	b := &broker{}
+	b := &broker{auth: o.Auth}
 	b.Node = spatetest.New(t, spatetest.Options{App: o, Clock: s.clock, Setup: func(app *spate.App) error {
 		addr, err := app.ListenWith(spate.Listener{URL: "mqtt://127.0.0.1:0", Strict: !s.lenient})
 		if err != nil {
