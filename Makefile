@@ -71,10 +71,13 @@ crash: ## Kill the server 200 times, cut its power 200 times, flip bits in its f
 soak: ## Random connects, slow readers, kills and reloads under the race detector for SOAK (10m)
 	$(GO) test -race -timeout 20m -run '^TestSoak$$' ./server -v -args -soak $(SOAK)
 
+demo-soak: ## `spate demo` with 200 devices for SOAK (10m): memory, goroutines and descriptors stay flat
+	$(GO) test -count=1 -timeout 1h -run '^TestDemoSoak$$' ./cmd/spate -v -args -demo $(SOAK) -demo-devices 200
+
 bench: ## Spate beside its peers (see bench/README.md)
 	cd bench && $(GO) run . $(ARGS)
 
 clean: ## Remove what was built here
 	rm -rf bin cover.out cover.html
 
-.PHONY: help build test race crash lint tidy ci cover fuzz fuzz-corpus cross e2e referee soak bench clean
+.PHONY: help build test race crash lint tidy ci cover fuzz fuzz-corpus cross e2e referee soak demo-soak bench clean

@@ -81,32 +81,32 @@ func (s *Service) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			s.try("the devices that have gone could not be marked as offline before the end; it is done after the next start", s.flush(context.WithoutCancel(ctx)))
+			s.try(context.WithoutCancel(ctx), "the devices that have gone could not be marked as offline before the end; it is done after the next start", s.flush(context.WithoutCancel(ctx)))
 			return nil
 		case <-grace.C:
-			if !s.try("the devices that did not come back could not be found; it is tried again", s.sweep(ctx)) {
+			if !s.try(ctx, "the devices that did not come back could not be found; it is tried again", s.sweep(ctx)) {
 				grace.Reset(leavingAgain)
 			}
 		case <-s.some:
-			if !s.try("devices that have gone could not be marked as offline; it is tried again", s.flush(ctx)) {
+			if !s.try(ctx, "devices that have gone could not be marked as offline; it is tried again", s.flush(ctx)) {
 				again.Reset(leavingAgain)
 			}
 		case <-again.C:
 			signal(s.some)
 		case <-s.noticed:
-			s.try("what doors have told of devices could not be stored; commands may be sent once more", s.keepNotices())
+			s.try(ctx, "what doors have told of devices could not be stored; commands may be sent once more", s.keepNotices())
 		case <-tick.C:
-			s.try("commands that are due could not be found; it is tried again", s.ticks(ctx))
-			s.try("absent devices could not be found or told; it is tried again", s.absences(ctx))
+			s.try(ctx, "commands that are due could not be found; it is tried again", s.ticks(ctx))
+			s.try(ctx, "absent devices could not be found or told; it is tried again", s.absences(ctx))
 		case <-trim.C:
-			s.try("what was handled could not be removed from the inbox; it is tried again", s.trim(ctx))
+			s.try(ctx, "what was handled could not be removed from the inbox; it is tried again", s.trim(ctx))
 		}
 	}
 }
 
-// try logs an error, and tells whether there is none.
-func (s *Service) try(what string, err error) bool {
-	if err != nil {
+// try logs an error, and tells whether there is none. Once the context has ended, that is why, and what was not done is done at the end, or after the next start.
+func (s *Service) try(ctx context.Context, what string, err error) bool {
+	if err != nil && ctx.Err() == nil {
 		s.opts.Logger.Error("devices", "doing", what, "error", err)
 	}
 	return err == nil

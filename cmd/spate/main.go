@@ -57,6 +57,7 @@ have (redis-cli, curl, any Redis library); what they send becomes events, and
 each event is handled in a task of its own.
 
   spate serve        on 127.0.0.1, with nothing to configure
+  spate demo         the same, with a simulated fleet of devices to look at
   spate check        what a configuration means, before it is used
   spate pub, sub     publish events, and receive them
 
@@ -70,7 +71,7 @@ something; 2 what was asked for is wrong: arguments, flags, configuration.`,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newServeCommand(), newEchoCommand(), newCheckCommand(), newHashCommand(), newBenchCommand(), newVersionCommand())
+	root.AddCommand(newServeCommand(), newDemoCommand(), newEchoCommand(), newCheckCommand(), newHashCommand(), newBenchCommand(), newVersionCommand())
 	root.AddCommand(newPubCommand(), newSubCommand(), newStreamCommand(), newConsumerCommand(), newDeadCommand(), newDeviceCommand())
 	root.AddCommand(newBackupCommand(), newRestoreCommand(), newVerifyCommand())
 	return root

@@ -56,7 +56,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"shop": shop, "until": until, "damage": damage,
-			"collector": collector, "traced": traced, "start": start, "signal": sendSignal, "finish": finish, "logged": logged, "ask": ask, "hold": hold, "clog": clog,
+			"collector": collector, "traced": traced, "start": start, "printed": printed, "signal": sendSignal, "finish": finish, "logged": logged, "ask": ask, "hold": hold, "clog": clog,
 		},
 	})
 }
@@ -193,7 +193,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	s := &serving{cmd: exec.Command(path, args[1:]...), done: make(chan struct{})}
 	s.cmd.Dir = ts.Getenv("WORK")
 	s.cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("WORK"))
-	for _, name := range []string{"SPATE_CONFIG", "SPATE_LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_BSP_SCHEDULE_DELAY"} {
+	for _, name := range []string{"SPATE_CONFIG", "SPATE_LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_BSP_SCHEDULE_DELAY", "TMPDIR"} {
 		if value := ts.Getenv(name); value != "" {
 			s.cmd.Env = append(s.cmd.Env, name+"="+value)
 		}
@@ -240,6 +240,12 @@ func finish(ts *testscript.TestScript, _ bool, args []string) {
 func logged(ts *testscript.TestScript, _ bool, args []string) {
 	s := named(ts, args[0])
 	s.wait(ts, &s.err, regexp.MustCompile(args[1]))
+}
+
+// printed NAME REGEXP waits until the process has printed something.
+func printed(ts *testscript.TestScript, _ bool, args []string) {
+	s := named(ts, args[0])
+	s.wait(ts, &s.out, regexp.MustCompile(args[1]))
 }
 
 // ask ADDR LINE WANT sends a line, in which \n is the end of one, and wants an answer that begins with WANT.

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +12,23 @@ import (
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/internal/fleet"
 )
+
+// `spate demo` has these handlers, word for word.
+func TestDemo(t *testing.T) {
+	const begin, end = "// A reading is", "\nfunc main()"
+	var programs [2]string
+	for i, name := range []string{"main.go", "../../cmd/spate/demo_handlers.go"} {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, program, _ := strings.Cut(string(source), begin)
+		programs[i], _, _ = strings.Cut(program, end)
+	}
+	if programs[0] == "" || strings.TrimSpace(programs[0]) != strings.TrimSpace(programs[1]) {
+		t.Error("the handlers of cmd/spate/demo_handlers.go differ from those of main.go")
+	}
+}
 
 // A device overheats, its fan is turned on, it cools, and its fan is turned off: one that speaks MQTT 5, and one that speaks 3.1.1.
 func TestFleet(t *testing.T) {

@@ -9,7 +9,7 @@
 // # Time and chance
 //
 // With each reading a second passes in the simulation, however long that takes. What happens to a device follows from the seed and its number; only
-// what it is told to do by others changes it. The first device overheats soon.
+// what it is told to do by others changes it. One device, [Fleet.First], overheats soon.
 //
 // # Blocking and limits
 //
