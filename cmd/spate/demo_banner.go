@@ -30,7 +30,8 @@ thermometers break, and networks are cut. The first to become too hot is %s, in 
 
 Look at it from another terminal. Try:
 `, o.Every, hot, 15*o.Every)
-	for _, line := range d.hints(hot) {
+	urls := map[string]string{"mqtt": d.url("mqtt"), "resp": d.url("resp"), "http": d.url("http")}
+	for _, line := range hints(urls, program(), hot) {
 		fmt.Fprintf(&b, "  # %s\n  %s\n", line.shows, line.command)
 	}
 	kept := "removes the data, " + d.dir
@@ -45,30 +46,28 @@ Look at it from another terminal. Try:
 // A hint is a command to try, and what it shows.
 type hint struct{ command, shows string }
 
-// hints are those that fit the listeners.
-func (d *demo) hints(id string) (hints []hint) {
-	add := func(shows, format string, args ...any) {
-		hints = append(hints, hint{fmt.Sprintf(format, args...), shows})
-	}
-	if at := d.url("mqtt"); at != "" {
+// hints are those that fit the URLs of what is listened on, by protocol.
+func hints(urls map[string]string, spate, id string) (all []hint) {
+	add := func(shows, format string, args ...any) { all = append(all, hint{fmt.Sprintf(format, args...), shows}) }
+	if at := urls["mqtt"]; at != "" {
 		sub := "mosquitto_sub" + address(at, "1883")
 		add("alerts as they are raised, and what the fans do", "%s -v -t 'alerts/#' -t 'fans/#'", sub)
 		add("devices that come and go", "%s -v -t '$devices/+/presence'", sub)
 	}
-	if at := d.url("resp"); at != "" {
+	if at := urls["resp"]; at != "" {
 		add("the last readings of a device, from disk", "redis-cli%s XREVRANGE sensors/%s/temperature + - COUNT 3", address(at, "6379"), id)
 	}
-	if at := d.url("http"); at != "" {
+	if at := urls["http"]; at != "" {
 		server := ""
 		if at != defaultServer {
 			server = " --server " + at
 		}
 		add("all alerts so far and those to come, as a web page gets them", "curl -N '%s/v1/subscribe?stream=alerts&from=beginning'", at)
-		add("what is known of a device: connected, its state, its commands", "%s device show %s%s", program(), id, server)
-		add("turn a fan on yourself", "%s device call %s fan '{\"on\":true}'%s", program(), id, server)
+		add("what is known of a device: connected, its state, its commands", "%s device show %s%s", spate, id, server)
+		add("turn a fan on yourself", "%s device call %s fan '{\"on\":true}'%s", spate, id, server)
 		add("figures for Prometheus", "curl -s %s/metrics | grep ^spate_mqtt", at)
 	}
-	return hints
+	return all
 }
 
 // address is the arguments with which mosquitto_sub and redis-cli reach a URL, without those that are their defaults.
