@@ -38,7 +38,7 @@ Look at it from another terminal. Try:
 	if d.flags.data != "" {
 		kept = "leaves the data in " + d.flags.data
 	}
-	fmt.Fprintf(&b, "Ctrl-C ends it and %s.\n\n", kept)
+	fmt.Fprintf(&b, "Ctrl-C ends it and %s.\n\nWhat happens, and how much of it, with the time (p50) from a reading to its fan being on:\n", kept)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -190,10 +190,12 @@ func (w *watcher) summarize(ctx context.Context) {
 	for now := range ticks.Ticks(ctx) {
 		w.demo.screen.summary(w.summary(now))
 	}
+	w.before, w.at = fleet.Figures{}, w.begun // of the whole
 	w.demo.screen.summary(w.summary(time.Now()))
 	w.demo.screen.end()
 }
 
+// summary fits a terminal of 80 columns, almost always.
 func (w *watcher) summary(now time.Time) string {
 	f := w.demo.fleet.Figures()
 	rate := 0.0
@@ -203,13 +205,13 @@ func (w *watcher) summary(now time.Time) string {
 	w.before, w.at = f, now
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	text := fmt.Sprintf("%v: %d of %d devices online, %.0f readings/s, %s (%d too hot now), %s done",
-		now.Sub(w.begun).Round(time.Second), f.Online, f.Devices, rate, plural(w.count, "alert", "alerts"), len(w.hot), plural(int(f.Commands), "command", "commands")) //nolint:gosec // a count
+	text := fmt.Sprintf("%d/%d online, %.0f readings/s, %s (%d hot), %s", f.Online, f.Devices, rate, plural(w.count, "alert", "alerts"), len(w.hot),
+		plural(int(f.Commands), "command", "commands")) //nolint:gosec // a count
 	if w.orders > 0 {
 		some := slices.Sorted(slices.Values(w.times[:min(w.orders, demoTimes)]))
-		text += fmt.Sprintf(", fans on after %v (p50)", shortly(some[len(some)/2]))
+		text += fmt.Sprintf(", p50 %v", shortly(some[len(some)/2]))
 	}
-	return text
+	return text + ", " + now.Sub(w.begun).Round(time.Second).String()
 }
 
 // shortly is a time with two or three digits.

@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	demoFor     = flag.Duration("demo", 4*time.Second, "how long TestDemoSoak runs")
+	demoFor     = flag.Duration("demo", 2*time.Second, "how long TestDemoSoak runs")
 	demoDevices = flag.Int("demo-devices", 5, "how many devices its demonstration has")
 )
 
