@@ -103,3 +103,11 @@ func (k *kit) service(o device.Options) (s *device.Service, stop func()) {
 		}
 	}
 }
+
+// atMost returns n, or few in a short run.
+func atMost(n, few int) int {
+	if testing.Short() {
+		return few
+	}
+	return n
+}

@@ -92,7 +92,11 @@ func shape(v any, path string, into map[string]bool) {
 
 // What holds for every merge patch, whatever the documents are; and times have the shape of the document, and the difference is what makes reported like desired.
 func TestMergeProperties(t *testing.T) {
-	for seed := range uint64(20_000) {
+	documents := 20_000
+	if testing.Short() {
+		documents = 2000
+	}
+	for seed := range uint64(documents) {
 		r := rand.New(rand.NewPCG(seed, 7396))
 		target, _ := merge(nil, randomJSON(r, 4)).(map[string]any)
 		patch, ok := randomJSON(r, 4).(map[string]any)

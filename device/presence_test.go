@@ -68,7 +68,7 @@ func TestLateDisconnect(t *testing.T) {
 
 // Many connections of a few devices come and go at once, and disconnections come in any order and late. The events of each device are in order, and the last one is right.
 func TestPresenceOrder(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(atMost(20, 3)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { presenceOrder(t, seed) })
 		})
@@ -210,7 +210,7 @@ func TestDiskFull(t *testing.T) {
 func TestStorm(t *testing.T) {
 	k := start(t, device.Config{})
 	var all sync.WaitGroup
-	const devices = 2000
+	devices := atMost(2000, 300)
 	sessions := make([]device.Session, devices)
 	for i := range sessions {
 		all.Go(func() { sessions[i] = k.connect(fmt.Sprintf("d%04d", i)) })
