@@ -24,6 +24,7 @@ type backlog struct {
 	places  []place
 	last    uint64 // one after the last place that was noted
 	bytes   uint64 // of all that were ever noted
+	floor   uint64 // no reader needs the places before; for the next sweep
 }
 
 // A place is one message in the log.
@@ -42,7 +43,7 @@ func (b *Broker) acquireBacklog(f event.Filter) *backlog {
 func (b *Broker) acquireBacklogLocked(f event.Filter) *backlog {
 	l := b.backlogs[f]
 	if l == nil {
-		l = &backlog{broker: b, filter: f}
+		l = &backlog{broker: b, filter: f, floor: 0}
 		b.backlogs[f] = l
 		b.tap.Add(f)
 	}
@@ -128,17 +129,24 @@ func (l *backlog) search(from uint64) int {
 	return sort.Search(len(l.places), func(i int) bool { return l.places[i].offset >= from })
 }
 
-// from appends the places at or after an offset, at most so many.
-func (l *backlog) from(dst []uint64, from uint64, most int) []uint64 {
+// between appends the places at or after an offset and before another, at most so many.
+func (l *backlog) between(dst []uint64, from, to uint64, most int) []uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.places[l.search(from):] {
-		if most--; most < 0 {
+		if most--; most < 0 || p.offset >= to {
 			break
 		}
 		dst = append(dst, p.offset)
 	}
 	return dst
+}
+
+// need is told at a sweep that somebody reads the places at and after an offset.
+func (l *backlog) need(from uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.floor = min(l.floor, from)
 }
 
 // waiting returns how many messages are at or after an offset, and their bytes.
@@ -152,13 +160,14 @@ func (l *backlog) waiting(from uint64) (n int, bytes uint64) {
 	return len(l.places) - i, l.bytes - l.places[i].before
 }
 
-// forget drops the places before an offset, which nobody reads any more.
+// forget drops the places that nobody has said to need since the last time, of those before an offset.
 func (l *backlog) forget(before uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if i := l.search(before); i > 0 {
+	if i := l.search(min(before, l.floor)); i > 0 {
 		l.places = slices.Clone(l.places[i:])
 	}
+	l.floor = maxOffset
 }
 
 // place returns where in the log of sessions a message is, and about how large it is.

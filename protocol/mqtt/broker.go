@@ -118,6 +118,7 @@ type Broker struct {
 	told   Receiver    // nil: nobody wants to know
 	store  store.Store // nil: nothing outlives its connection
 	tap    *stream.Tap // captures what sessions wait for
+	batch  int         // how many messages are committed together
 	salt   []byte      // of publisher tags
 
 	mu       sync.RWMutex
@@ -145,7 +146,7 @@ func New(ctx context.Context, o Options) (*Broker, error) {
 		return nil, errors.New("the MQTT broker needs a Bus to route messages")
 	}
 	b := &Broker{
-		opts: o, config: o.Config, limits: o.Config.Limits.WithDefaults(), bus: o.Bus, auth: o.Auth, log: o.Logger, events: o.Event,
+		opts: o, config: o.Config, limits: o.Config.Limits.WithDefaults(), batch: publishBatch, bus: o.Bus, auth: o.Auth, log: o.Logger, events: o.Event,
 		sessions: map[string]*session{}, backlogs: map[event.Filter]*backlog{}, shares: map[shareName]*share{},
 	}
 	if b.log == nil {

@@ -24,7 +24,7 @@ type lasting struct {
 	next   uint64 // the place after the last message that was sent
 	behind bool   // messages are noted in backlogs, and read from the log
 	away   bool   // the backlogs listen by themselves
-	cut    uint64 // from here on nothing waits for it until it has had what is before; 0 is nowhere
+	gap    gap    // what is left out of what waits
 	doubt  uint64 // what is before this place may have been sent before a crash
 	dirty  bool   // the marks in the store are old
 	// save is held from where marks are made to where they are handed to the store, so that none are followed by older ones.
@@ -81,7 +81,7 @@ func (s *session) noteLocked(subject string, offset uint64, size int) {
 
 // keepUpLocked is told that everything was read.
 func (s *session) keepUpLocked() {
-	s.lasting.behind = false
+	s.lasting.behind, s.lasting.gap = false, gap{}
 	for sub := range s.subs.all {
 		if sub.log() != nil {
 			sub.log().leave()
@@ -135,18 +135,26 @@ func (s *session) comeBackLocked() {
 
 // nextPlacesLocked returns where the next messages are that wait for the session.
 func (s *session) nextPlacesLocked(most int) []uint64 {
+	return s.placesLocked(s.lasting.next, maxOffset, most)
+}
+
+// placesLocked returns where the first messages from one place to another are that wait for the session.
+func (s *session) placesLocked(from, to uint64, most int) []uint64 {
 	var places []uint64
+	g := s.lasting.gap
 	for sub := range s.subs.all {
-		if sub.log() != nil {
-			places = sub.log().from(places, max(s.lasting.next, sub.start()), most)
+		if sub.log() == nil {
+			continue
+		}
+		if at := max(from, sub.start()); at < g.to {
+			places = sub.log().between(places, at, min(to, g.from), most)
+			places = sub.log().between(places, g.to, to, most)
+		} else {
+			places = sub.log().between(places, at, to, most)
 		}
 	}
 	slices.Sort(places)
 	places = slices.Compact(places)
-	if s.lasting.cut != 0 {
-		n, _ := slices.BinarySearch(places, s.lasting.cut)
-		places = places[:n]
-	}
 	return places[:min(most, len(places))]
 }
 
@@ -162,11 +170,6 @@ func (s *session) catchUp(c *conn) {
 			return
 		}
 		places := s.nextPlacesLocked(min(pageMessages, max(1, int(s.window.most)-s.window.len())))
-		if len(places) == 0 && s.lasting.cut != 0 {
-			s.resumeCutLocked()
-			s.mu.Unlock()
-			continue
-		}
 		if len(places) == 0 {
 			s.keepUpLocked()
 			s.mu.Unlock()
@@ -192,7 +195,7 @@ func (s *session) sendPage(c *conn, places []uint64, records map[uint64]*event.E
 		if s.conn != c || !s.roomLocked() || s.window.uses(idOf(offset)) {
 			return false
 		}
-		if offset < s.lasting.next {
+		if g := s.lasting.gap; offset < s.lasting.next || g.from <= offset && offset < g.to {
 			continue
 		}
 		s.lasting.next = offset + 1
@@ -322,10 +325,13 @@ func (s *session) unreadable(c *conn, err error) {
 func (b *Broker) readLog(places []uint64) (map[uint64]*event.Event, error) {
 	found := make(map[uint64]*event.Event, len(places))
 	for len(places) > 0 {
+		n := 1 // places so near to each other that what lies between is read too
+		for n < len(places) && places[n]-places[n-1] <= nearPlaces {
+			n++
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
-		span := places[len(places)-1] - places[0] + 1
 		records, err := b.store.Read(ctx, store.Position{Partition: theLog, Offset: places[0]}, store.ReadOptions{
-			Records: int(min(span, 4*pageMessages)), OnCorrupt: func(err *store.CorruptError) {
+			Records: int(places[n-1] - places[0] + 1), OnCorrupt: func(err *store.CorruptError) {
 				b.log.Error("a message that waits for sessions cannot be read", "error", err)
 			},
 		})

@@ -70,6 +70,8 @@ const (
 )
 
 const (
+	// maxOffset is beyond every place in the log.
+	maxOffset = ^uint64(0)
 	// maxReceive and maxAliases are what two bytes can say.
 	maxReceive = 65535
 	maxAliases = 65535
@@ -83,6 +85,8 @@ const (
 	replyFlush = 64 << 10
 	// publishBatch is how many messages of one read are committed together: beyond that the first ones are handed over while the rest is decoded.
 	publishBatch = 512
+	// nearPlaces is how far apart messages of the log may be that are read at once, with what lies between.
+	nearPlaces = 16
 	// pageMessages is how many messages are read from the log, or retained ones from the store, at a time.
 	pageMessages = 128
 	// keptEntries is how many places of a window are kept for the next messages when it is empty.

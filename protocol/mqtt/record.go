@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spate-io/spate/event"
@@ -128,6 +129,7 @@ func (b *Broker) saveLater(s *session) {
 // open prepares the log of sessions, and reads the sessions.
 func (b *Broker) open(ctx context.Context, l *stream.Log) error {
 	b.store = l.Store()
+	b.batch = max(1, min(publishBatch, b.store.Limits().Operations/8)) // a message is one in each stream, is retained, and has an identifier
 	c := stream.Config{
 		Name: sessionStream, Subjects: []string{sessionStream}, Partitions: 1,
 		MaxAge: stream.Duration(b.limits.QueueAge + time.Hour), MaxBytes: b.limits.LogBytes,
@@ -141,6 +143,9 @@ func (b *Broker) open(ctx context.Context, l *stream.Log) error {
 	}
 	if err := b.each(ctx, sessionPrefix, b.loadSession); err != nil {
 		return fmt.Errorf("reading MQTT's sessions: %w", err)
+	}
+	if err := b.each(ctx, inboundPrefix, b.loadInbound); err != nil {
+		return fmt.Errorf("reading which messages MQTT's sessions have sent: %w", err)
 	}
 	if err := b.each(ctx, willPrefix, b.loadWill); err != nil {
 		return fmt.Errorf("reading MQTT's wills: %w", err)
@@ -194,9 +199,6 @@ func (b *Broker) loadSession(ctx context.Context, id string, data []byte) error 
 	if marks.Revision != 0 && !s.decodeMarks(marks.Data) {
 		return errors.New("the marks of the session are not readable")
 	}
-	if err := b.each(ctx, inboundPrefix+id+"\x00", s.loadInbound); err != nil {
-		return err
-	}
 	for _, sub := range r.Subscriptions {
 		if err := s.restore(sub); err != nil {
 			return err
@@ -211,10 +213,16 @@ func (b *Broker) loadSession(ctx context.Context, id string, data []byte) error 
 }
 
 // loadInbound enters an identifier that was taken and not released.
-func (s *session) loadInbound(_ context.Context, text string, _ []byte) error {
+func (b *Broker) loadInbound(_ context.Context, key string, _ []byte) error {
+	id, text, _ := strings.Cut(key, "\x00")
 	n, err := strconv.ParseUint(text, 16, 16)
 	if err != nil {
 		return err
+	}
+	s := b.sessions[id]
+	if s == nil {
+		b.forget(inboundPrefix + key) // its session has ended
+		return nil
 	}
 	if s.inbound == nil {
 		s.inbound = &idSet{}

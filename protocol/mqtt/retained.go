@@ -14,8 +14,10 @@ import (
 
 // retained are the retained messages (§3.3.1.3): the state of the store, by topic. Nothing of them is in memory.
 type retained struct {
-	broker  *Broker
-	count   atomic.Int64
+	broker *Broker
+	count  atomic.Int64
+	// doubt is set when there seem to be too many: two connections that retain the first message of a topic at the same time count it twice, so they are counted anew.
+	doubt   atomic.Bool
 	counted atomic.Bool // the store was looked through
 	some    atomic.Bool // there may be some
 	looked  string      // the last key that was looked at; of Run only
@@ -33,7 +35,10 @@ func (t *turn) retain(e *event.Event) packet.Code {
 	if len(key) > b.store.Limits().Key {
 		return packet.TopicNameInvalid
 	}
-	had := b.retained.has(key)
+	had, known := t.has(key)
+	if !known {
+		had = b.retained.has(key)
+	}
 	if len(e.Data) == 0 {
 		if had {
 			b.retained.count.Add(-1)
@@ -44,6 +49,7 @@ func (t *turn) retain(e *event.Event) packet.Code {
 	if !had {
 		if b.retained.count.Add(1) > int64(b.limits.Retained) {
 			b.retained.count.Add(-1)
+			b.retained.doubt.Store(true)
 			return packet.QuotaExceeded
 		}
 	}
@@ -71,6 +77,16 @@ func (r *retained) has(key string) bool {
 	defer cancel()
 	v, err := r.broker.store.Get(ctx, key)
 	return err == nil && v.Revision != 0
+}
+
+// anew has everything counted again, if there is doubt about the count.
+func (r *retained) anew() bool {
+	if !r.doubt.Swap(false) {
+		return false
+	}
+	r.count.Store(0)
+	r.looked = ""
+	return true
 }
 
 // look looks through the next page of what there is, and tells whether that was the last one. What comes and goes meanwhile may be counted wrongly by a few.

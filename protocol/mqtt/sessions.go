@@ -269,11 +269,14 @@ func (b *Broker) endSession(s *session) {
 	b.agenda.cancel(s)
 	s.lasting.save.Lock() // so that no marks of before come after
 	defer s.lasting.save.Unlock()
-	b.store.Submit(&store.Batch{Deletes: append(inboundKeys(s.id, s.inbound.all()), sessionKey(s.id), marksKey(s.id))}, func(err error) {
-		if err != nil {
-			b.log.Error("a session that has ended is still in the store", "client", s.id, "error", err)
-		}
-	})
+	keys := append([]string{sessionKey(s.id), marksKey(s.id)}, inboundKeys(s.id, s.inbound.all())...)
+	for some := range slices.Chunk(keys, b.batch) {
+		b.store.Submit(&store.Batch{Deletes: some}, func(err error) {
+			if err != nil {
+				b.log.Error("a session that has ended is still in the store", "client", describe(s.id), "error", err)
+			}
+		})
+	}
 }
 
 // releaseLocked lets go of the backlogs.

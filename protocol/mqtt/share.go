@@ -320,7 +320,7 @@ func (sh *share) claim(most int) []uint64 {
 	n := min(most, len(sh.returned))
 	places := slices.Clone(sh.returned[:n])
 	sh.returned = slices.Delete(sh.returned, 0, n)
-	places = sh.backlog.from(places, sh.next, most-n)
+	places = sh.backlog.between(places, sh.next, maxOffset, most-n)
 	if len(places) == 0 {
 		sh.behind, sh.serving = false, false
 		sh.backlog.leave()
@@ -477,7 +477,8 @@ func (sh *share) oldest() (uint64, bool) {
 		take(offset)
 	}
 	if sh.behind {
-		for _, offset := range sh.backlog.from(nil, sh.next, 1) {
+		sh.backlog.need(sh.next)
+		for _, offset := range sh.backlog.between(nil, sh.next, maxOffset, 1) {
 			take(offset)
 		}
 	}

@@ -1,6 +1,8 @@
 package mqtt
 
 import (
+	"slices"
+
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/event"
@@ -94,7 +96,7 @@ func (t *turn) enter(f packet.Frame) error {
 
 // room hands over what has been collected, if that is much.
 func (t *turn) room() error {
-	if len(t.events) >= publishBatch {
+	if most := t.c.broker.batch; len(t.events) >= most || len(t.inbound) >= most {
 		t.submit()
 	}
 	if len(t.out) >= replyFlush {
@@ -146,6 +148,16 @@ func (t *turn) put(key string, data []byte) {
 func (t *turn) remove(key string) {
 	t.forget(key)
 	t.gone = append(t.gone, key)
+}
+
+// has tells whether there is going to be a value, if this turn has decided that.
+func (t *turn) has(key string) (has, known bool) {
+	for i := range t.state {
+		if t.state[i].Key == key {
+			return true, true
+		}
+	}
+	return false, slices.Contains(t.gone, key)
 }
 
 func (t *turn) forget(key string) {
