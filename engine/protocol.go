@@ -54,8 +54,8 @@ type Carrier interface {
 	// of in that is to be offered again with more behind it, and whether a
 	// request was completed: the time that the peer has for one runs on
 	// otherwise, however many bytes were taken. While it returns some rest the
-	// peer has Limits.RequestTimeout; what turns out to be no request, as a
-	// ping that came in pieces, changes nothing about the time before it.
+	// peer has no more than Limits.RequestTimeout; what turns out to be no
+	// request, as a ping that came in pieces, gives it no more time.
 	Carry(c *Conn, in []byte) (rest []byte, finished bool, err error)
 }
 

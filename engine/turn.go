@@ -229,7 +229,7 @@ func (c *Conn) keep(rest []byte, progress bool) bool {
 		c.awaitRequest() // to be resumed when it turns out that rest is no request
 	}
 	begun, awaited := c.in == nil || progress, c.due.readAt.Load()
-	if begun {
+	if begun && !(c.carrier && awaited != 0 && awaited>>8 <= c.eng.clock.ms()+limits.RequestTimeout.Milliseconds()) {
 		c.setReadDeadline(limits.RequestTimeout, ReasonRequestTimeout)
 	}
 	if (c.in == nil || len(rest) > cap(c.in.b)) && c.eng.crowded(bufferSize(len(rest))) {
