@@ -12,6 +12,7 @@ type agenda struct {
 
 	mu       sync.Mutex
 	items    dues
+	n        uint64
 	wills    map[string]*due // by client identifier
 	sessions map[*session]*due
 	wake     chan struct{} // tells run that something is due earlier
@@ -20,6 +21,7 @@ type agenda struct {
 // A due is one thing, and when.
 type due struct {
 	at      time.Time
+	n       uint64   // the how many-th that was entered
 	session *session // that expires
 	client  string   // whose will it is
 	will    *will
@@ -69,6 +71,8 @@ func (a *agenda) takeWill(client string) *will {
 }
 
 func (a *agenda) addLocked(d *due) *due {
+	a.n++
+	d.n = a.n
 	heap.Push(&a.items, d)
 	if d.index == 0 {
 		select {
@@ -164,11 +168,13 @@ func (b *Broker) expireSession(s *session) {
 	}
 }
 
-// dues is a heap by time.
+// dues is a heap by time, and of what is due at the same by the order in which it was entered.
 type dues []*due
 
-func (d dues) Len() int           { return len(d) }
-func (d dues) Less(i, j int) bool { return d[i].at.Before(d[j].at) }
+func (d dues) Len() int { return len(d) }
+func (d dues) Less(i, j int) bool {
+	return d[i].at.Before(d[j].at) || d[i].at.Equal(d[j].at) && d[i].n < d[j].n
+}
 func (d dues) Swap(i, j int) {
 	d[i], d[j] = d[j], d[i]
 	d[i].index, d[j].index = i, j

@@ -204,7 +204,6 @@ func (s *session) sendPage(c *conn, places []uint64, records map[uint64]*event.E
 			s.broker.drop(s, 1, 1, dropLog)
 			continue
 		}
-		s.replay.met(e.Subject)
 		s.sendLoggedLocked(e, offset, offset < s.lasting.doubt)
 	}
 	s.broker.marks.note(s)
@@ -223,6 +222,7 @@ func (s *session) sendLoggedLocked(e *event.Event, offset uint64, dup bool) bool
 		s.broker.count.expired.Add(1)
 		return false
 	}
+	s.replay.met(e.Subject)
 	id := idOf(offset)
 	return s.transmitLocked(&d, inflight{offset: offset, id: id, state: sentAs(qos), logged: true}, outgoing{id: id, qos: qos, expiry: left, dup: dup})
 }

@@ -83,6 +83,7 @@ func (s *session) drainQueue(c *conn) {
 			s.broker.count.expired.Add(1)
 			continue
 		}
+		s.replay.met(q.event.Subject)
 		d := dispatch{event: q.event, meta: q.meta, ids: q.ids, asIs: q.asIs, retained: q.retain}
 		id := s.window.nextID()
 		s.transmitLocked(&d, inflight{id: id, state: sentAs(q.qos)}, outgoing{id: id, qos: q.qos, expiry: left})
