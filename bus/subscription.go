@@ -131,9 +131,9 @@ func (l *subscriptions) take(pattern string) *Subscription {
 		return nil
 	}
 	s := l.get(pattern)
-	switch {
-	case s == nil:
-	case s == l.one:
+	switch s {
+	case nil:
+	case l.one:
 		l.one = nil
 	default:
 		l.more.take(pattern)

@@ -70,7 +70,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 	return all.Run(ctx, "fleet", func(ctx context.Context) error {
 		for n := 1; n <= f.opts.Devices; n++ {
 			d := &device{
-				fleet: f, id: Name(n), number: n, machine: newMachine(f.opts.Seed, uint64(n), n == f.First()), //nolint:gosec // n is positive
+				fleet: f, id: Name(n), number: n, machine: newMachine(f.opts.Seed, uint64(n), n == f.First()),
 			}
 			all.Go(ctx, d.id, d.live)
 		}

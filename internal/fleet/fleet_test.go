@@ -37,7 +37,7 @@ func TestFleet(t *testing.T) {
 	running, stop := context.WithCancel(ctx)
 	ended, served := make(chan error, 1), make(chan error, 1)
 	go func() { ended <- f.Run(running) }()
-	serving, close := context.WithCancel(context.Background())
+	serving, finish := context.WithCancel(context.Background())
 	go func() { served <- app.Run(serving) }()
 
 	cut := ""
@@ -76,7 +76,7 @@ func TestFleet(t *testing.T) {
 	if got := f.Figures(); got.Online != 0 || got.Devices != 4 || got.Readings == 0 || got.Losses == 0 {
 		t.Errorf("the fleet has done %+v", got)
 	}
-	close()
+	finish()
 	if err := <-served; err != nil {
 		t.Error(err)
 	}

@@ -124,7 +124,7 @@ func broken(code packet.Code, format string, args ...any) error {
 }
 
 // refused is the end of a connection whose client may not do what it does.
-func refused(code packet.Code, cause error) error {
+func refused(code packet.Code, cause error) *leave {
 	return &leave{code: code, text: cause.Error(), reason: engine.ReasonDenied, cause: cause}
 }
 
@@ -133,7 +133,7 @@ var errQuit = errors.New("the client has disconnected")
 // fail sends what was answered so far, and returns why the connection ends, for the engine, which asks for the farewell.
 func (c *conn) fail(t *turn, err error) error {
 	_ = t.finish()
-	if err == errQuit {
+	if errors.Is(err, errQuit) {
 		return engine.Because(engine.ReasonQuit, nil)
 	}
 	var malformed *packet.Error

@@ -19,13 +19,12 @@ const maxClientID = 1024
 // connect takes the CONNECT.
 func (t *turn) connect(f packet.Frame) error {
 	c, b := t.c, t.c.broker
-	if v, ok := packet.ConnectVersion(f); !ok {
+	v, ok := packet.ConnectVersion(f)
+	if c.version = v; !ok {
 		if c.version = packet.V311; v > packet.V5 {
 			c.version = packet.V5
 		}
 		return broken(packet.UnsupportedProtocolVersion, "the protocol or its version is not supported: MQTT 3.1, 3.1.1 and 5.0 are")
-	} else {
-		c.version = v
 	}
 	p, err := f.Connect()
 	if err != nil {
@@ -103,7 +102,7 @@ func (b *Broker) login(c *conn, p *packet.ConnectPacket) (auth.Identity, error) 
 }
 
 // loginFailed says why, in the words of CONNACK.
-func loginFailed(err error) error {
+func loginFailed(err error) *leave {
 	code := packet.BadUserNameOrPassword
 	switch {
 	case errors.Is(err, auth.ErrBusy), errors.Is(err, auth.ErrUnavailable), errors.Is(err, auth.ErrClosed):

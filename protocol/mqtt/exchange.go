@@ -39,7 +39,7 @@ func (t *turn) first(x *exchange, p *packet.Properties) error {
 
 // exchangeFailed is how a login that failed is told: not authorized, as §4.12 has it.
 func exchangeFailed(err error) error {
-	l := loginFailed(err).(*leave)
+	l := loginFailed(err)
 	if l.code == packet.BadUserNameOrPassword {
 		l.code = packet.NotAuthorized
 	}

@@ -189,7 +189,7 @@ func TestNeverReading(t *testing.T) {
 	}
 	beside.say("bystander", "still here", 0)
 	beside.gets("bystander=still here q0")
-	const recorded = 3 * messages * (size + 512) // the node of the test keeps what is published
+	const recorded = 3 * messages * (size + 512)             // the node of the test keeps what is published
 	if grown := heap() - before; grown > recorded+12*limit { // three clients: what waits to be sent, and in memory, and twice for the growth of slices
 		t.Errorf("the heap has grown by %d KiB", grown>>10)
 	}

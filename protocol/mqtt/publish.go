@@ -121,15 +121,15 @@ func (t *turn) receive(p *packet.PublishPacket) error {
 func (t *turn) mayPublish(topic []byte, p *packet.PublishPacket) (packet.Code, error) {
 	c, b := t.c, t.c.broker
 	if err := event.ValidateSubjectBytes(topic, b.events); err != nil {
-		return packet.TopicNameInvalid, t.cannot(packet.TopicNameInvalid, p, err)
+		return packet.TopicNameInvalid, t.cannot(packet.TopicNameInvalid, err)
 	}
 	if own(topic) || bus.Reserved(string(topic)) {
 		err := fmt.Errorf("publishing on %.80q: the topic is the server's own", topic)
-		return packet.NotAuthorized, t.cannot(packet.NotAuthorized, p, err)
+		return packet.NotAuthorized, t.cannot(packet.NotAuthorized, err)
 	}
 	if !c.is(flagOpen) {
 		if err := b.authorize(c, auth.ActionPublish, topic); err != nil {
-			return packet.NotAuthorized, t.cannot(packet.NotAuthorized, p, err)
+			return packet.NotAuthorized, t.cannot(packet.NotAuthorized, err)
 		}
 	}
 	if p.Retain && b.store == nil && c.version >= packet.V5 {
@@ -144,7 +144,7 @@ func (t *turn) mayPublish(topic []byte, p *packet.PublishPacket) (packet.Code, e
 }
 
 // cannot ends the connection if nothing else can tell the client: a strict listener does not acknowledge to a version 3 client what it has not taken.
-func (t *turn) cannot(code packet.Code, p *packet.PublishPacket, err error) error {
+func (t *turn) cannot(code packet.Code, err error) error {
 	t.c.broker.count.refused.Add(1)
 	if t.c.version >= packet.V5 || t.c.decoder.Lenient {
 		return nil

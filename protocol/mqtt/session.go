@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"errors"
 	"slices"
 	"sync"
 
@@ -205,7 +206,7 @@ func (s *session) transmitLocked(d *dispatch, e inflight, o outgoing) bool {
 		e.told = s.broker.tell(d)
 	}
 	err := s.conn.push(d, o, engine.Disconnect)
-	if err == errTooLarge {
+	if errors.Is(err, errTooLarge) {
 		return false
 	}
 	s.window.add(e)

@@ -52,7 +52,7 @@ func (b *Broker) claim(c *conn, p *packet.ConnectPacket) (s *session, present bo
 			expiry = 0
 		}
 	}
-	s.prepare(c, p, expiry, w)
+	s.prepare(p, expiry, w)
 	b.mu.Lock()
 	b.sessions[s.id] = s
 	b.mu.Unlock()
@@ -301,7 +301,7 @@ func (s *session) releaseBacklogLocked(sub *subscription) {
 }
 
 // prepare notes what a CONNECT says of the session, before the client is told that it is connected.
-func (s *session) prepare(c *conn, p *packet.ConnectPacket, expiry uint32, w *will) {
+func (s *session) prepare(p *packet.ConnectPacket, expiry uint32, w *will) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.will = w

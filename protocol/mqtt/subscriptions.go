@@ -94,10 +94,10 @@ func (l *subscriptions) relate(s *subscription) {
 // take removes a subscription and returns it, or nil.
 func (l *subscriptions) take(text string) *subscription {
 	s := l.get(text)
-	switch {
-	case s == nil:
+	switch s {
+	case nil:
 		return nil
-	case s == l.one:
+	case l.one:
 		l.one = nil
 	default:
 		l.more.list = without(l.more.list, s)

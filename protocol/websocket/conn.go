@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"errors"
 	"sync/atomic"
 
 	"github.com/spate-io/spate/engine"
@@ -150,7 +151,7 @@ func (s *carrier) Farewell(_ *engine.Conn, why *engine.CloseError) []byte {
 			last = append(appendHead(last, opcode(c.kind()), false, len(said)), said...)
 		}
 	}
-	if v, ok := why.Err.(*violation); ok {
+	if v, ok := errors.AsType[*violation](why.Err); ok {
 		return appendClose(last, v.code, v.text)
 	}
 	return appendClose(last, codeOf(why.Reason), why.Reason.String())

@@ -28,13 +28,10 @@ type decoder struct {
 // decode takes the frames apart that have arrived and hands what they carry to the session. It returns what is to be offered again.
 func (c *Conn) decode(in []byte) (rest []byte, finished bool, err error) {
 	r := run{c: c, d: &c.in, in: in, end: int(c.in.plain), at: int(c.in.plain)}
-	for v := (*violation)(nil); ; {
-		var more bool
+	for more := true; more && err == nil && r.err == nil; {
+		var v *violation
 		if more, v = r.frame(); v != nil {
 			err = v.because()
-		}
-		if !more || v != nil || r.err != nil {
-			break
 		}
 	}
 	if err == nil {

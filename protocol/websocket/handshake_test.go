@@ -17,7 +17,7 @@ func TestHandshake(t *testing.T) {
 		c.send([]byte(s.request("/echo", "Sec-WebSocket-Protocol: chat")))
 		r := c.response()
 		if r.StatusCode != http.StatusSwitchingProtocols || r.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" ||
-			r.Header.Get("Upgrade") != "websocket" || r.Header.Get("Connection") != "Upgrade" || len(r.Header["Sec-WebSocket-Protocol"]) > 0 {
+			r.Header.Get("Upgrade") != "websocket" || r.Header.Get("Connection") != "Upgrade" || len(r.Header.Values("Sec-WebSocket-Protocol")) > 0 {
 			t.Errorf("got %s with %v", r.Status, r.Header)
 		}
 		c.send(text("hello"))
