@@ -257,7 +257,7 @@ func (a *App) serve(ctx context.Context, doors *task.Scope, s *socket, broken ch
 		return nil
 	}
 	o := engine.ListenOptions{Name: s.name, Protocol: s.protocol, TLS: s.tls, Driver: s.driver}
-	if s.at.protocol == "mqtt" {
+	if s.at.protocol == "mqtt" || s.at.protocol == "ws" {
 		o.AcceptRate = a.mqtt.ConnectRate()
 	}
 	_, err := a.engine.Serve(s.ln, o)

@@ -9,7 +9,7 @@ import (
 
 // Memory is released once after a burst, when it is quiet and worth it.
 func TestMemoryComesBackAfterABurst(t *testing.T) {
-	const mb = 1 << 20
+	const mb, kb = 1 << 20, 1 << 10
 	tests := []struct {
 		name  string
 		steps []memoryUsage
@@ -22,13 +22,13 @@ func TestMemoryComesBackAfterABurst(t *testing.T) {
 			{50 * mb, 20 * mb, 50 * mb}, {90 * mb, 20 * mb, 60 * mb}, {130 * mb, 20 * mb, 60 * mb},
 		}, []int{0, 0, 0}},
 		{"nothing to gain", []memoryUsage{
-			{50 * mb, 49 * mb, 50 * mb}, {50 * mb, 49 * mb, 50 * mb},
+			{50 * mb, 50*mb - 500*kb, 50 * mb}, {50 * mb, 50*mb - 500*kb, 50 * mb},
 		}, []int{0, 0}},
 		{"two bursts", []memoryUsage{
 			{50 * mb, 20 * mb, 50 * mb}, {50 * mb, 20 * mb, 50 * mb}, {99 * mb, 20 * mb, 50 * mb}, {99 * mb, 20 * mb, 50 * mb},
 		}, []int{0, 1, 1, 2}},
 		{"a trickle is not worth it", []memoryUsage{
-			{50 * mb, 20 * mb, 50 * mb}, {50 * mb, 20 * mb, 50 * mb}, {51 * mb, 20 * mb, 50 * mb}, {51 * mb, 20 * mb, 50 * mb},
+			{50 * mb, 20 * mb, 50 * mb}, {50 * mb, 20 * mb, 50 * mb}, {50*mb + 500*kb, 20 * mb, 50 * mb}, {50*mb + 500*kb, 20 * mb, 50 * mb},
 		}, []int{0, 1, 1, 1}},
 	}
 	for _, tt := range tests {

@@ -96,7 +96,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	app := spate.New(spate.Options{Data: "fleet-data", Streams: streams()})
-	handle(app)
+	_ = handle(app) // Run returns its error too
 	app.Listen("mqtt://127.0.0.1:1883")
 	app.Listen("resp://127.0.0.1:6379")  // redis-cli XRANGE sensors/oven/temperature - +
 	app.Listen("http://127.0.0.1:8080")  // spate device show oven
