@@ -20,7 +20,7 @@
 //
 // QoS 0 is at most once. PUBACK and PUBREC of a message leave when it is on disk wherever somebody waits for it: in the streams that capture its topic and, if a session that outlives its connection is
 // subscribed, in the log; with [AckReceived] they leave at once. Where nobody waits, nothing is stored. If it could not be stored, version 5 is told so (0x97, 0x83), and a version 3 client is
-// disconnected. To a session that outlives its connection, QoS 1 is at least once and QoS 2 exactly once, also across a crash of the server; an exception are retained messages that were on their way then, which
+// disconnected; so is any whose PUBREC or PUBREL could not be noted, since PUBREL and PUBCOMP have no code for that. To a session that outlives its connection, QoS 1 is at least once and QoS 2 exactly once, also across a crash of the server; an exception are retained messages that were on their way then, which
 // come again with the next subscription only. Shared subscriptions are granted QoS 1 at most. What other doors publish has QoS 1 where the log captures it, and for other sessions too.
 //
 // Queues are bounded, see [Limits]; every message of QoS 1 or 2 that is lost is counted and told on [DroppedSubject]. Wills are stored as long as they may be needed: after a crash, clients have ten
