@@ -74,10 +74,14 @@ soak: ## Random connects, slow readers, kills and reloads under the race detecto
 demo-soak: ## `spate demo` with 200 devices for SOAK (10m): memory, goroutines and descriptors stay flat
 	$(GO) test -count=1 -timeout 1h -run '^TestDemoSoak$$' ./cmd/spate -v -args -demo $(SOAK) -demo-devices 200
 
+model: ## RUNS (10000) random histories of MQTT clients against the model of their sessions, of a seed that it prints (or SEED)
+	@seed=$${SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} && echo "seed $$seed" && \
+	$(GO) test ./protocol/mqtt -run '^TestModel$$' -count=1 -timeout 1h -seed $$seed -runs $${RUNS:-10000}
+
 bench: ## Spate beside its peers (see bench/README.md)
 	cd bench && $(GO) run . $(ARGS)
 
 clean: ## Remove what was built here
 	rm -rf bin cover.out cover.html
 
-.PHONY: help build test race crash lint tidy ci cover fuzz fuzz-corpus cross e2e referee soak demo-soak bench clean
+.PHONY: help build test race crash lint tidy ci cover fuzz fuzz-corpus cross e2e referee soak demo-soak model bench clean
