@@ -34,7 +34,9 @@ func openDurable(o *Options) (*durable, error) {
 	case o.Store == nil && o.Data == "":
 		return nil, nil
 	case o.Store == nil:
-		s, err := pebblestore.Open(filepath.Join(o.Data, "store"), pebblestore.Options{Clock: o.Clock, Logger: o.Logger})
+		how := o.Embedded
+		how.Clock, how.Logger = o.Clock, o.Logger
+		s, err := pebblestore.Open(filepath.Join(o.Data, "store"), how)
 		if err != nil {
 			return nil, err
 		}

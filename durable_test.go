@@ -5,14 +5,17 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spate-io/spate"
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/store/memstore"
+	"github.com/spate-io/spate/store/pebblestore"
 	"github.com/spate-io/spate/stream"
 )
 
@@ -64,6 +67,22 @@ func TestDurableApp(t *testing.T) {
 			}
 		}
 		stop()
+	}
+}
+
+// The embedded store is opened as the options say: here on a file system in memory.
+func TestEmbedded(t *testing.T) {
+	o := quiet()
+	o.Data = t.TempDir() + "/data"
+	o.Embedded = pebblestore.Options{FS: vfs.NewMem(), MemTableBytes: 1 << 20}
+	app := spate.New(o)
+	stop := run(t, app)
+	if _, err := app.Streams().Create(t.Context(), stream.Config{Name: "a", Subjects: []string{"a"}}); err != nil {
+		t.Error(err)
+	}
+	stop()
+	if _, err := os.Stat(o.Data); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there are files on disk: %v", err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/spate-io/spate/protocol/resp"
 	"github.com/spate-io/spate/protocol/websocket"
 	"github.com/spate-io/spate/store"
+	"github.com/spate-io/spate/store/pebblestore"
 	"github.com/spate-io/spate/stream"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -41,6 +42,8 @@ type Options struct {
 	// Data is the directory in which the embedded store keeps streams, consumers and state, in "store" as `spate serve` does. Default: none,
 	// and then nothing can be stored, unless Store is set. Two processes cannot share one.
 	Data string
+	// Embedded says how the store in Data is opened, such as how much memory it takes. Its clock and its logger are those of the App. Default: see pebblestore.Options.
+	Embedded pebblestore.Options
 	// Store keeps streams, consumers and state, instead of the embedded store. The App does not close it. Default: none.
 	Store store.Store
 	// Streams are made when the App is, and changed if they were configured otherwise. Default: none.

@@ -16,6 +16,7 @@ import (
 	"github.com/spate-io/spate"
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/store/pebblestore"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -31,6 +32,8 @@ type Options struct {
 	Version string
 	// Tracer makes a span for each request. Default: none are made.
 	Tracer trace.Tracer
+	// Embedded says how the store in the data directory is opened. Default: see spate.Options.
+	Embedded pebblestore.Options
 }
 
 // A Node is a server made from a configuration. Its listeners are open when it is made.
@@ -84,7 +87,7 @@ func (n *Node) build() error {
 		return err
 	}
 	n.app = spate.New(spate.Options{
-		Data: c.Data, Streams: c.Streams, CreateStreams: createStreams(c),
+		Data: c.Data, Embedded: n.opts.Embedded, Streams: c.Streams, CreateStreams: createStreams(c),
 		Driver: c.Engine, Limits: c.Limits, HTTP: c.HTTP.Limits, WebSocket: c.WebSocket.Limits, MQTT: c.MQTT.options(), Devices: c.Devices, RESP: c.RESP.Limits, Overflow: overflows()[c.RESP.Overflow],
 		Bus: c.Bus, Auth: c.Auth, Hosts: c.HTTP.Hosts, Origins: c.HTTP.Origins, PProf: c.HTTP.PProf,
 		DrainTimeout: orNone(c.DrainTimeout), Logger: n.log, Tracer: n.opts.Tracer,

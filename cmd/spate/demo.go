@@ -16,6 +16,7 @@ import (
 
 	"github.com/spate-io/spate/internal/fleet"
 	"github.com/spate-io/spate/server"
+	"github.com/spate-io/spate/store/pebblestore"
 	"github.com/spate-io/spate/task"
 )
 
@@ -108,6 +109,11 @@ type demo struct {
 	screen *screen
 }
 
+// demoStore is the memory of the store of a demonstration. It needs no more, and so it is soon seen that it does not grow: that of a node fills for twenty minutes.
+func demoStore() pebblestore.Options {
+	return pebblestore.Options{TailBytes: 2 << 20, CacheBytes: 2 << 20, MemTableBytes: 2 << 20}
+}
+
 // demoDrain is how long requests have to finish in the end: whoever ends a demonstration does not want to wait for a device that is away.
 const demoDrain = "1s"
 
@@ -123,7 +129,9 @@ func (f *demoFlags) open(cmd *cobra.Command, dir string) (*demo, error) {
 	}
 	settings.Streams = streams()
 	d := &demo{flags: f, listen: settings.Listen, dir: dir, screen: newScreen(cmd.OutOrStdout())}
-	d.node, err = server.New(settings, server.Options{Log: cmd.ErrOrStderr(), Terminal: isTerminal(cmd.ErrOrStderr()), Version: version()})
+	d.node, err = server.New(settings, server.Options{
+		Log: cmd.ErrOrStderr(), Terminal: isTerminal(cmd.ErrOrStderr()), Version: version(), Embedded: demoStore(),
+	})
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%w; others are chosen by: %s demo --listen mqtt://127.0.0.1:0 --listen resp://127.0.0.1:0 --listen http://127.0.0.1:0", err, program())
 	}

@@ -21,9 +21,9 @@ var (
 	demoDevices = flag.Int("demo-devices", 5, "how many devices its demonstration has")
 )
 
-// What may be more in the end than after the first minute. Pebble's memtable fills and empties, and the collector is lazy; all the more with the race detector.
+// What may be more in the end than after the first minute. Pebble's memtable fills and empties, and the collector is lazy.
 const (
-	spareMemory      = 32 << 20
+	spareMemory      = 16 << 20
 	spareGoroutines  = 30 // devices that connect, handlers at work
 	spareDescriptors = 15 // devices that were away, tables of the store
 )

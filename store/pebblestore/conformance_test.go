@@ -177,7 +177,7 @@ func harness(t *testing.T, o Options) storetest.Harness {
 // configurations are stores that keep all that is recent in memory, and stores that go to the disk nearly always.
 var configurations = map[string]Options{
 	"default": {operations: 4096},
-	"small":   {operations: 512, Pending: 1 << 20, TailBytes: 4 << 10, memTable: 64 << 10, CacheBytes: 1 << 20},
+	"small":   {operations: 512, Pending: 1 << 20, TailBytes: 4 << 10, MemTableBytes: 64 << 10, CacheBytes: 1 << 20},
 }
 
 func TestConformance(t *testing.T) {

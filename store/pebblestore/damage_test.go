@@ -24,7 +24,7 @@ import (
 // written fills a store with n records, whose texts are their offsets and much that does not compress, in sstables, and closes it.
 func written(t testing.TB, fs vfs.FS, n int) {
 	t.Helper()
-	s := mustOpen(t, Options{FS: fs, memTable: 256 << 10})
+	s := mustOpen(t, Options{FS: fs, MemTableBytes: 256 << 10})
 	for i := 0; i < n; i += 10 {
 		b := &store.Batch{}
 		for j := i; j < i+10; j++ {

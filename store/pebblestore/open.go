@@ -109,7 +109,7 @@ func pebbleOptions(s *Store, lock *pebble.Lock) *pebble.Options {
 		EventListener:               s.listener(),
 		FormatMajorVersion:          pebbleFormat,
 		CacheSize:                   s.options.CacheBytes,
-		MemTableSize:                s.options.memTable,
+		MemTableSize:                s.options.MemTableBytes,
 		MemTableStopWritesThreshold: memTables,
 		MaxOpenFiles:                512,
 		L0CompactionThreshold:       l0Files,

@@ -30,8 +30,11 @@ type Options struct {
 	// is less. Negative means none: then a full disk is a failed write, after which the store must be opened again.
 	Reserve int64
 
-	memTable   uint64 // tests take a small one, so that there are many sstables
-	operations int    // of a batch: tests take fewer
+	// MemTableBytes is the memory for what was committed and is in no sstable yet, up to three times. Default 16 MiB. With less, sstables are more and smaller, and
+	// are rewritten more often.
+	MemTableBytes uint64
+
+	operations int // of a batch: tests take fewer
 }
 
 func (o Options) withDefaults() Options {
@@ -56,8 +59,8 @@ func (o Options) withDefaults() Options {
 	if o.operations == 0 {
 		o.operations = maxOperations
 	}
-	if o.memTable == 0 {
-		o.memTable = memTableBytes
+	if o.MemTableBytes == 0 {
+		o.MemTableBytes = memTableBytes
 	}
 	if o.DedupeEntries <= 0 {
 		o.DedupeEntries = DefaultDedupeEntries
