@@ -84,6 +84,7 @@ func (c *conn) serve(in []byte) (used int, err error) {
 			return used, c.fail(t, err)
 		}
 		if err := t.room(); err != nil {
+			t.submit() // what was taken is stored: the client may be gone, but not its messages
 			return used, err
 		}
 	}

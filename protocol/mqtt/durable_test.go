@@ -193,3 +193,15 @@ func TestRetainedIdentifierAfterCrash(t *testing.T) {
 		c.gets("r=new q2")
 	})
 }
+
+// A message that ends its connection is not one that was taken: its identifier is free.
+func TestMalformedMessageIsNotTaken(t *testing.T) {
+	b := newBroker(t, settings{})
+	other := b.connect(t, packet.V5, "other").sub(2, "a")
+	c := b.connect(t, packet.V5, "c", resume, expiry(100))
+	c.send(raw(0x34, "a", 0, 7, 8, 0x03, "x", 0x03, "y", "two content types"))
+	c.refused(packet.ProtocolError)
+	c = b.connect(t, packet.V5, "c", resume, expiry(100))
+	c.put(packet.OutPublish{Topic: "a", Payload: []byte("x"), QoS: 2, ID: 7, Dup: true})
+	other.gets("a=x q2")
+}
