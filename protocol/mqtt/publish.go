@@ -123,7 +123,7 @@ func (t *turn) mayPublish(topic []byte, p *packet.PublishPacket) (packet.Code, e
 	if err := event.ValidateSubjectBytes(topic, b.events); err != nil {
 		return packet.TopicNameInvalid, t.cannot(packet.TopicNameInvalid, err)
 	}
-	if own(topic) || bus.Reserved(string(topic)) {
+	if topic[0] == '$' && (own(topic) || bus.Reserved(string(topic))) {
 		err := fmt.Errorf("publishing on %.80q: the topic is the server's own", topic)
 		return packet.NotAuthorized, t.cannot(packet.NotAuthorized, err)
 	}
