@@ -14,9 +14,8 @@ import (
 
 // A reading is what a device publishes.
 type reading struct {
-	Device  string    `json:"device"`
-	Celsius float64   `json:"celsius"`
-	At      time.Time `json:"at"`
+	Device  string  `json:"device"`
+	Celsius float64 `json:"celsius"`
 }
 
 // An alert says that a device has become too hot, or has cooled.
@@ -24,7 +23,7 @@ type alert struct {
 	Device  string    `json:"device"`
 	Hot     bool      `json:"hot"`
 	Celsius float64   `json:"celsius"`
-	At      time.Time `json:"at"` // the reading
+	At      time.Time `json:"at"` // when the reading came
 }
 
 // A fan is one that has done what it was told.
@@ -69,7 +68,8 @@ func watch(ctx context.Context, r reading) error {
 	if err := tooHot.Set(ctx, !hot); err != nil {
 		return err
 	}
-	return bus.Publish(ctx, alerts, alert{r.Device, !hot, r.Celsius, r.At})
+	d, _ := bus.Current(ctx)
+	return bus.Publish(ctx, alerts, alert{r.Device, !hot, r.Celsius, d.Event.Time})
 }
 
 // cool is called for each alert. It waits for the device, also if that is away for a while: those of other devices are handled meanwhile. A command that

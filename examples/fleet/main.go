@@ -2,7 +2,7 @@
 // has cooled. What is decided is kept with the readings that it was decided from, so that nothing is forgotten or decided twice when the process is killed
 // anywhere. `spate demo` runs the same handlers, with a simulated fleet; here a device is two lines of a shell (and a fan that answers a third):
 //
-//	mosquitto_sub -i oven -c -q 1 -t '$devices/oven/commands/#' -v
+//	mosquitto_sub -i oven -c -q 1 -t '$devices/oven/commands/+/request/#' -v
 //	mosquitto_pub -q 1 -t sensors/oven/temperature -m '{"device":"oven","celsius":91}'
 //	mosquitto_pub -q 1 -t '$devices/oven/commands/ID/response' -m ok      # the ID is in what the first has printed
 package main
@@ -24,9 +24,8 @@ import (
 
 // A reading is what a device publishes.
 type reading struct {
-	Device  string    `json:"device"`
-	Celsius float64   `json:"celsius"`
-	At      time.Time `json:"at"`
+	Device  string  `json:"device"`
+	Celsius float64 `json:"celsius"`
 }
 
 // An alert says that a device has become too hot, or has cooled.
@@ -34,7 +33,7 @@ type alert struct {
 	Device  string    `json:"device"`
 	Hot     bool      `json:"hot"`
 	Celsius float64   `json:"celsius"`
-	At      time.Time `json:"at"` // the reading
+	At      time.Time `json:"at"` // when the reading came
 }
 
 // A fan is one that has done what it was told.
@@ -79,7 +78,8 @@ func watch(ctx context.Context, r reading) error {
 	if err := tooHot.Set(ctx, !hot); err != nil {
 		return err
 	}
-	return bus.Publish(ctx, alerts, alert{r.Device, !hot, r.Celsius, r.At})
+	d, _ := bus.Current(ctx)
+	return bus.Publish(ctx, alerts, alert{r.Device, !hot, r.Celsius, d.Event.Time})
 }
 
 // cool is called for each alert. It waits for the device, also if that is away for a while: those of other devices are handled meanwhile. A command that

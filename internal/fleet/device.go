@@ -149,7 +149,7 @@ func later(a, b time.Time) time.Time {
 // tell publishes a reading, and the state if that is another one.
 func (d *device) tell(ctx context.Context, c *mqttclient.Client) error {
 	celsius := d.machine.step()
-	text := fmt.Appendf(nil, `{"device":%q,"celsius":%.1f,"at":%q}`, d.id, celsius, time.Now().UTC().Format(time.RFC3339Nano))
+	text := fmt.Appendf(nil, `{"device":%q,"celsius":%.1f}`, d.id, celsius)
 	if err := d.publish(ctx, c, d.topic("temperature"), text, nil); err != nil {
 		return err
 	}
