@@ -139,6 +139,22 @@ func (c *Conn) Congested() bool {
 	return c.waitingLocked() > c.eng.limits.Buffered/2
 }
 
+// AwaitRoom waits while the connection is congested, for at most the write timeout, after which it is closed. It is for who produces much and must
+// not wait where it is handed over.
+func (c *Conn) AwaitRoom() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.phase == phaseOpen && c.waitingLocked() > c.eng.limits.Buffered/2 {
+		if c.flushLocked(); c.phase == phaseOpen && c.waitingLocked() > c.eng.limits.Buffered/2 {
+			c.waitRoomLocked()
+		}
+	}
+	if c.phase != phaseOpen {
+		return ErrClosed
+	}
+	return nil
+}
+
 // Flush sends what waits as far as the socket takes it; the rest follows as
 // the peer reads.
 func (c *Conn) Flush() {

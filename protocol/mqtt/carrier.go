@@ -16,6 +16,7 @@ type carrier interface {
 	Write(p []byte) (int, error)
 	WriteThrough(p []byte) (int, error)
 	Congested() bool
+	AwaitRoom() error
 	Close(r engine.Reason, cause error)
 	Closing() bool
 	Context() context.Context

@@ -24,9 +24,11 @@ type lasting struct {
 	next   uint64 // the place after the last message that was sent
 	behind bool   // messages are noted in backlogs, and read from the log
 	away   bool   // the backlogs listen by themselves
-	gap    gap    // what is left out of what waits
-	doubt  uint64 // what is before this place may have been sent before a crash
-	dirty  bool   // the marks in the store are old
+	// departures is how often the client went away in this process.
+	departures uint32
+	gap        gap    // what is left out of what waits
+	doubt      uint64 // what is before this place may have been sent before a crash
+	dirty      bool   // the marks in the store are old
 	// save is held from where marks are made to where they are handed to the store, so that none are followed by older ones.
 	save sync.Mutex
 }
@@ -94,11 +96,16 @@ func (s *session) keepUpLocked() {
 func (s *session) goAwayLocked() {
 	s.fallBehindLocked()
 	s.listenLocked()
-	client := s.client
-	s.client = nil
-	if client != nil {
-		s.broker.bus.Fence(client.Close)
-	}
+	s.lasting.departures++
+	n := s.lasting.departures
+	s.broker.bus.Fence(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.client != nil && s.lasting.away && s.lasting.departures == n { // otherwise its client is back, and has the same subscriptions
+			s.client.Close()
+			s.client = nil
+		}
+	})
 }
 
 func (s *session) listenLocked() {

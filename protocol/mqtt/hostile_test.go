@@ -329,3 +329,27 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// A client that reads slowly gets all retained messages of QoS 0, many times what may wait for it, and nobody else is held up meanwhile.
+func TestSlowReaderOfRetained(t *testing.T) {
+	const limit, messages = 64 << 10, 400
+	b := newBroker(t, settings{limits: engine.Limits{Buffered: limit}})
+	publisher := b.connect(t, packet.V5, "publisher")
+	payload := strings.Repeat("x", 4<<10)
+	for i := range messages {
+		publisher.retain(fmt.Sprintf("kept/%03d", i), payload, 0)
+	}
+	publisher.ping()
+	slow := b.connect(t, packet.V5, "slow")
+	slow.send(packet.AppendSubscribe(nil, packet.V5, &packet.SubscribePacket{ID: 1, Filters: []packet.Subscription{{Filter: "kept/#"}}}))
+	for range 20 {
+		publisher.ping()
+		pass(10 * time.Millisecond)
+	}
+	slow.want(packet.Suback)
+	for i := range messages {
+		if m := slow.message(); m.Topic != fmt.Sprintf("kept/%03d", i) || !m.Retain {
+			t.Fatalf("message %d is %.40s", i, m)
+		}
+	}
+}

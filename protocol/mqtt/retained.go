@@ -187,6 +187,9 @@ func (s *session) replayOn(c *conn) {
 		}
 		todo := s.replay.todo[0]
 		s.mu.Unlock()
+		if c.carrier.AwaitRoom() != nil {
+			return
+		}
 		events, after, err := s.broker.retained.page(todo)
 		if err != nil {
 			s.broker.log.Error("reading retained messages", "filter", todo.sub.text(), "error", err)
@@ -257,6 +260,9 @@ func (s *session) sendRetained(c *conn, sub *subscription, events []*event.Event
 	}
 	todo := &s.replay.todo[0]
 	for _, e := range events {
+		if s.window.len() == 0 && c.carrier.Congested() {
+			return true // nothing is going to be acknowledged: there is room for the rest when the client has read
+		}
 		if !s.roomLocked() {
 			return false
 		}

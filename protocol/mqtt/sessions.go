@@ -359,7 +359,9 @@ func (s *session) giveBackLocked() {
 
 // subscribeAllLocked enters the subscriptions of a session that goes on.
 func (s *session) subscribeAllLocked() error {
-	s.client = s.broker.bus.NewClient(s)
+	if s.client == nil { // those of the last connection are there yet if the client is back at once
+		s.client = s.broker.bus.NewClient(s)
+	}
 	for sub := range s.subs.all {
 		if sub.shared() != nil {
 			if err := s.broker.joinShare(s, sub, sub.start()); err != nil {
