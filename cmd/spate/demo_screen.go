@@ -206,7 +206,7 @@ func (w *watcher) summary(now time.Time) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	text := fmt.Sprintf("%d/%d online, %.0f readings/s, %s (%d hot), %s", f.Online, f.Devices, rate, plural(w.count, "alert", "alerts"), len(w.hot),
-		plural(int(f.Commands), "command", "commands")) //nolint:gosec // a count
+		plural(int(f.Commands), "command", "commands"))
 	if w.orders > 0 {
 		some := slices.Sorted(slices.Values(w.times[:min(w.orders, demoTimes)]))
 		text += fmt.Sprintf(", p50 %v", shortly(some[len(some)/2]))
