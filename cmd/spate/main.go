@@ -53,8 +53,8 @@ func newRootCommand() *cobra.Command {
 		Use:   "spate",
 		Short: "An event-driven server: connections in, events through, reactions out",
 		Long: `Spate is an event-driven server. Clients connect with the tools they already
-have (redis-cli, curl, any Redis library); what they send becomes events, and
-each event is handled in a task of its own.
+have (any MQTT client, redis-cli, curl, any Redis library); what they send
+becomes events, and each event is handled in a task of its own.
 
   spate serve        on 127.0.0.1, with nothing to configure
   spate demo         the same, with a simulated fleet of devices to look at

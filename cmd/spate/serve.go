@@ -78,6 +78,7 @@ Exit codes: 0 everything was finished; 1 something failed while running, or a
 shutdown cut something off; 2 the command line, the configuration or a listener
 is wrong.
 
+docs/config.md lists every key; docs/mqtt.md is for users of the MQTT broker.
 Traces are exported when OTEL_EXPORTER_OTLP_ENDPOINT is set.`,
 		Example: `  spate serve
   spate serve --listen resp://127.0.0.1:7000 --listen http+unix:///run/spate.sock
