@@ -54,12 +54,15 @@ func parseAddress(url string) (address, error) {
 	case suffixed:
 		return wrong("after + comes tls or unix, not %q", suffix)
 	}
+	if a.protocol == "ws" && strings.Contains(rest, "/") {
+		return wrong("after :// come a host and a port, and nothing else; the path, /mqtt or /v1/ws, is what clients add")
+	}
 	if strings.ContainsAny(rest, "/?#@") {
 		return wrong("after :// come a host and a port, and nothing else")
 	}
 	_, port, err := net.SplitHostPort(rest)
 	if err != nil {
-		return wrong("after :// come a host and a port, as in %s://127.0.0.1:6379", scheme)
+		return wrong("after :// come a host and a port, as in %s://127.0.0.1:%d", scheme, a.usualPort())
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return wrong("the port is a number from 0 to 65535, not %q", port)
@@ -67,6 +70,15 @@ func parseAddress(url string) (address, error) {
 		a.host = strings.TrimSuffix(rest, port) + "0"
 	}
 	return a, nil
+}
+
+// usualPort is where clients look for the protocol.
+func (a address) usualPort() int {
+	usual := map[string][2]int{"echo": {7007, 7008}, "resp": {6379, 6380}, "http": {8080, 8443}, "mqtt": {1883, 8883}, "ws": {8081, 8443}}[a.protocol]
+	if a.tls {
+		return usual[1]
+	}
+	return usual[0]
 }
 
 // resolved is the URL with the port that the socket got. The host stays as it was

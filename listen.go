@@ -90,7 +90,7 @@ func (a *App) open(l Listener) (*socket, error) {
 			certs = a.opts.Certificates
 		}
 		if certs == nil {
-			return nil, fmt.Errorf("cannot listen on %s: TLS needs a certificate and its key", l.URL)
+			return nil, fmt.Errorf("cannot listen on %s: TLS needs a certificate and its key: set Certificates of the Listener or of the Options", l.URL)
 		}
 		s.tls = certs.Config()
 	}

@@ -71,11 +71,7 @@ func (n *Node) hints() []string {
 				lines[0] = curl + base + "/v1/streams   # what is kept"
 			}
 		case "mqtt", "mqtts":
-			args := n.mosquittoArguments(protocol == "mqtts" || suffix == "tls", o.addr)
-			lines = []string{
-				"mosquitto_sub" + args + " -t 'sensors/#' -v",
-				"mosquitto_pub" + args + " -t sensors/hall/temperature -m 21.5 -q 1",
-			}
+			lines = n.mosquitto(n.mosquittoArguments(secure(o.url), o.addr))
 		case "ws", "wss":
 			lines = []string{"websocat " + protocol + "://" + reachable(o.addr) + "/v1/ws   # {\"type\":\"subscribe\",\"filter\":\"news/#\"}"}
 		case "echo":
@@ -100,10 +96,56 @@ func (n *Node) mosquittoArguments(tls bool, addr net.Addr) string {
 	if tls {
 		args += " --cafile " + n.config.TLS.Cert + " --insecure"
 	}
-	if users := n.config.Auth.Users; len(users) > 0 {
-		args += " -u " + users[0].Name + " -P …"
-	}
 	return args
+}
+
+// mosquitto are a command that subscribes and one that publishes, each as a user who may, if there are users.
+func (n *Node) mosquitto(args string) []string {
+	filter, topic := "'sensors/#'", "sensors/hall/temperature"
+	reader, may := n.mosquittoUser(func(r auth.Role) []string { return r.Subscribe })
+	if may != "" && may != "#" {
+		filter = "'" + may + "'"
+	}
+	writer, may := n.mosquittoUser(func(r auth.Role) []string { return r.Publish })
+	if may != "" && may != "#" {
+		topic = "'" + strings.NewReplacer("+", "1", "#", "1").Replace(may) + "'"
+	}
+	return []string{
+		"mosquitto_sub" + args + reader + " -t " + filter + " -v",
+		"mosquitto_pub" + args + writer + " -t " + topic + " -m 21.5 -q 1",
+	}
+}
+
+// mosquittoUser are the arguments for the first user whose roles have one of the filters that are asked for, and that filter.
+func (n *Node) mosquittoUser(filters func(auth.Role) []string) (args, filter string) {
+	users := n.config.Auth.Users
+	for _, u := range users {
+		client := n.clientOf(u)
+		for _, name := range u.Roles {
+			for _, f := range filters(n.config.Auth.Roles[name]) {
+				if strings.Contains(f, "{client}") && strings.Contains(client, "/") {
+					continue // it allows nothing to such a client
+				}
+				return mosquittoLogin(u.Name, client), strings.NewReplacer("{user}", u.Name, "{client}", client).Replace(f)
+			}
+		}
+	}
+	if len(users) == 0 {
+		return "", ""
+	}
+	return mosquittoLogin(users[0].Name, n.clientOf(users[0])), ""
+}
+
+func mosquittoLogin(user, client string) string { return " -u " + user + " -P … -i " + client }
+
+// clientOf is a client identifier that a user may use.
+func (n *Node) clientOf(u auth.User) string {
+	for _, name := range u.Roles {
+		for _, pattern := range n.config.Auth.Roles[name].Clients {
+			return strings.NewReplacer("{user}", u.Name, "*", "1").Replace(pattern)
+		}
+	}
+	return u.Name
 }
 
 // redisArguments are what redis-cli needs to reach a listener.

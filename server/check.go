@@ -164,7 +164,7 @@ func (s *Settings) checkListener(path string, l Listener, open bool, fail func(p
 	if err := about.Validate(open); err != nil {
 		fail(path, "%w", err)
 	}
-	if strings.Contains(l.URL, "+tls://") && l.TLS == (TLS{}) && s.TLS.unset() {
+	if secure(l.URL) && l.TLS == (TLS{}) && s.TLS.unset() {
 		fail(path, "%s needs a certificate: set tls.cert and tls.key, or --tls-cert and --tls-key", l.URL)
 	}
 	if l.TLS != (TLS{}) && l.TLS.unset() {

@@ -49,6 +49,7 @@ func TestFilesThatAreWrong(t *testing.T) {
 		{"a listener for strangers", "listen:\n  - http://0.0.0.0:80\n", []string{
 			":2: listen[0]: refusing to listen on http://0.0.0.0:80: it is reachable from other machines without authentication; " +
 				"configure auth (users, tokens or certificates, and roles), or listen on 127.0.0.1"}},
+		{"MQTT over TLS without a certificate", "listen: ['mqtts://127.0.0.1:0', 'mqtt://0.0.0.0:1']\n", []string{":1: listen[0]: mqtts://127.0.0.1:0 needs a certificate: set tls.cert and tls.key", ":1: listen[1]: refusing to listen on mqtt://0.0.0.0:1"}},
 		{"TLS without a certificate", "listen: [resp+tls://127.0.0.1:0]\n", []string{":1: listen[0]: resp+tls://127.0.0.1:0 needs a certificate: set tls.cert and tls.key"}},
 		{"a certificate that is not there", "tls:\n  cert: /nowhere\n  key: /nowhere\n", []string{
 			":1: tls: loading the certificate /nowhere with the key /nowhere: open /nowhere: no such file or directory"}},

@@ -176,7 +176,7 @@ func (n *Node) certificates(l Listener) (*engine.Certificates, error) {
 func (n *Node) warn() {
 	for _, o := range n.open {
 		switch {
-		case auth.Local(o.addr) || strings.Contains(o.url, "+tls://"):
+		case auth.Local(o.addr) || secure(o.url):
 		case strings.HasPrefix(o.url, "echo"):
 			n.log.Warn("everybody who can reach this listener may use it", "listener", o.url)
 		default:

@@ -214,6 +214,19 @@ Data is in spate-data. Authentication is on. Try:
   curl -u anna -k https://127.0.0.1:B/v1/streams   # what is kept
   redis-cli -p A --tls --insecure --user anna --askpass PSUBSCRIBE 'news/*'
 `},
+		{"MQTT", "listen: [mqtt://127.0.0.1:0]", `spate v1 listens on
+  mqtt://127.0.0.1:A
+Data is in spate-data. Authentication is off: only this machine can connect. Try:
+  mosquitto_sub -p A -t 'sensors/#' -v
+  mosquitto_pub -p A -t sensors/hall/temperature -m 21.5 -q 1
+`},
+		{"MQTT, guarded", "listen: [mqtt://127.0.0.1:0]\nauth: {roles: {device: {clients: ['{user}/*'], publish: ['sensors/{client}/#', 'sensors/{user}/#']}, all: {subscribe: ['#']}}, " +
+			"users: [{name: fan, password: '" + hash(t) + "', roles: [device]}, {name: anna, password: '" + hash(t) + "', roles: [all]}]}", `spate v1 listens on
+  mqtt://127.0.0.1:A
+Data is in spate-data. Authentication is on. Try:
+  mosquitto_sub -p A -u anna -P … -i anna -t 'sensors/#' -v
+  mosquitto_pub -p A -u fan -P … -i fan/1 -t 'sensors/fan/1' -m 21.5 -q 1
+`},
 		{"echo", "listen: [echo://127.0.0.1:0]", `spate v1 listens on
   echo://127.0.0.1:A
 Data is in spate-data. Authentication is off: only this machine can connect. Try:

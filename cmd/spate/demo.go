@@ -78,6 +78,8 @@ func (f *demoFlags) run(cmd *cobra.Command) (err error) {
 		defer func() {
 			if gone := os.RemoveAll(dir); gone != nil {
 				err = errors.Join(err, failed{fmt.Errorf("removing the data: %w", gone)})
+			} else if err == nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "The data in %s was removed.\n", dir)
 			}
 		}()
 	}

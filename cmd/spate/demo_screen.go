@@ -90,8 +90,11 @@ func (s *screen) summary(text string) {
 
 // end leaves the last summary where it is.
 func (s *screen) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.place {
 		fmt.Fprintln(s.out)
+		s.last = "" // or what else happens has it shown again
 	}
 }
 
@@ -188,7 +191,9 @@ func (w *watcher) summarize(ctx context.Context) {
 	}
 	ticks := task.Interval{Every: every, After: every}
 	for now := range ticks.Ticks(ctx) {
-		w.demo.screen.summary(w.summary(now))
+		if ctx.Err() == nil {
+			w.demo.screen.summary(w.summary(now))
+		}
 	}
 	w.before, w.at = fleet.Figures{}, w.begun // of the whole
 	w.demo.screen.summary(w.summary(time.Now()))

@@ -77,14 +77,20 @@ func (d *Door) streamOf(c *call, filter string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var names []string
+	var names, parts []string
 	for _, st := range log.List() {
-		if st.Covers(selected) {
+		switch {
+		case st.Covers(selected):
 			names = append(names, st.Config().Name)
+		case st.Overlaps(selected):
+			parts = append(parts, st.Config().Name)
 		}
 	}
 	switch len(names) {
 	case 0:
+		if len(parts) > 0 {
+			return "", problemf(kindNotFound, "no stream captures all that %.80q selects, but a part: name the stream to read that from it, with stream=NAME (--stream NAME), one of %.300q", filter, parts)
+		}
 		return "", problemf(kindNotFound, "no stream captures all that %.80q selects: create one; without from (--from), what is published from now on is received", filter)
 	case 1:
 		return names[0], nil
