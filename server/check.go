@@ -7,10 +7,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spate-io/spate"
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/protocol/mqtt"
+	"github.com/spate-io/spate/protocol/mqtt/packet"
 	"github.com/spate-io/spate/protocol/resp"
 )
 
@@ -66,7 +69,28 @@ func (s *Settings) check() (errs []error) {
 		fail("resp.overflow", "%q is not one of disconnect, drop-newest, drop-oldest and block", s.RESP.Overflow)
 	}
 	s.checkLimits(fail)
+	s.checkMQTT(fail)
 	return errs
+}
+
+// checkMQTT refuses limits of MQTT that the protocol cannot say, or that let nobody in.
+func (s *Settings) checkMQTT(fail func(path, format string, args ...any)) {
+	const least = 256 // a CONNECT with a will and a password
+	l := s.MQTT.Limits
+	switch most := s.Limits.Message; {
+	case l.PacketSize < least:
+		fail("mqtt.limits.packet_size", "%d is less than %d bytes, the least that is of use", l.PacketSize, least)
+	case l.PacketSize > packet.MaxPacketSize:
+		fail("mqtt.limits.packet_size", "%d is more than %d bytes, the largest packet that there is", l.PacketSize, packet.MaxPacketSize)
+	case most > 0 && l.PacketSize >= most && l.PacketSize != mqtt.DefaultPacketSize: // which follows limits.message
+		fail("mqtt.limits.packet_size", "%d has to be less than limits.message, which is %d: a packet is collected before it is looked at", l.PacketSize, most)
+	}
+	if l.ConnectSize < least {
+		fail("mqtt.limits.connect_size", "%d is less than %d bytes, the least that is of use", l.ConnectSize, least)
+	}
+	if k := l.KeepAlive; k != 0 && (k < time.Second || k > 65535*time.Second || k%time.Second != 0) {
+		fail("mqtt.limits.keep_alive", "%s is not a number of seconds from 1 to 65535", k)
+	}
 }
 
 // checkStreams reports what is wrong with the streams, whose filters depend on the limits of events.

@@ -139,7 +139,10 @@ type MQTT struct {
 }
 
 // options are those of the broker.
-func (m *MQTT) options() mqtt.Config {
+func (m *MQTT) options(message int) mqtt.Config {
+	if message > 0 {
+		m.Limits.PacketSize = min(m.Limits.PacketSize, message-1)
+	}
 	return mqtt.Config{Ack: mqttAcks()[m.Ack], Overflow: mqttOverflows()[m.Overflow], ByKey: m.SharedByKey, Server: m.Server, Limits: m.Limits}
 }
 

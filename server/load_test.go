@@ -55,6 +55,10 @@ func TestFilesThatAreWrong(t *testing.T) {
 			":1: tls: loading the certificate /nowhere with the key /nowhere: open /nowhere: no such file or directory"}},
 		{"an engine that does not exist", "engine: kqueue\n", []string{`:1: engine: "kqueue" is not one of epoll and net`}},
 		{"a level that does not exist", "log: {level: loud}\n", []string{`:1: log.level: "loud" is not one of debug, info, warn and error`}},
+		{"limits of MQTT that it cannot say", "mqtt:\n  limits:\n    packet_size: 2MiB\n    connect_size: 10\n    keep_alive: 500ms\n", []string{
+			":3: mqtt.limits.packet_size: 2097152 has to be less than limits.message, which is 1048576: a packet is collected before it is looked at",
+			":4: mqtt.limits.connect_size: 10 is less than 256 bytes, the least that is of use",
+			":5: mqtt.limits.keep_alive: 500ms is not a number of seconds from 1 to 65535"}},
 		{"auth without roles", "auth:\n  users:\n    - name: anna\n      password: secret\n", []string{
 			":1: auth.roles: there is no role", ":4: auth.users[0].password: is not an argon2id or bcrypt hash; make one with: spate hash-password"}},
 		{"a hash that is not quoted", "auth:\n  users: [{name: a, password: $argon2id$m=1,t=2$secret}]\n", []string{

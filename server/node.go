@@ -88,7 +88,7 @@ func (n *Node) build() error {
 	}
 	n.app = spate.New(spate.Options{
 		Data: c.Data, Embedded: n.opts.Embedded, Streams: c.Streams, CreateStreams: createStreams(c),
-		Driver: c.Engine, Limits: c.Limits, HTTP: c.HTTP.Limits, WebSocket: c.WebSocket.Limits, MQTT: c.MQTT.options(), Devices: c.Devices, RESP: c.RESP.Limits, Overflow: overflows()[c.RESP.Overflow],
+		Driver: c.Engine, Limits: c.Limits, HTTP: c.HTTP.Limits, WebSocket: c.WebSocket.Limits, MQTT: c.MQTT.options(c.Limits.Message), Devices: c.Devices, RESP: c.RESP.Limits, Overflow: overflows()[c.RESP.Overflow],
 		Bus: c.Bus, Auth: c.Auth, Hosts: c.HTTP.Hosts, Origins: c.HTTP.Origins, PProf: c.HTTP.PProf,
 		DrainTimeout: orNone(c.DrainTimeout), Logger: n.log, Tracer: n.opts.Tracer,
 	})

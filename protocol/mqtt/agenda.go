@@ -58,6 +58,13 @@ func (a *agenda) cancel(s *session) {
 	a.removeLocked(a.sessions[s])
 }
 
+// hasWill tells whether a will of a client waits.
+func (a *agenda) hasWill(client string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.wills[client] != nil
+}
+
 // takeWill forgets a will that waits, and returns it, or nil: its client has come back, or its session ends.
 func (a *agenda) takeWill(client string) *will {
 	a.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"github.com/spate-io/spate/device"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/mqtt/packet"
+	"github.com/spate-io/spate/store"
 )
 
 // maxClientID bounds client identifiers, which become keys of the store. The protocol asks for 23 (§3.1.3.1).
@@ -189,10 +190,10 @@ func (t *turn) welcome(s *session, p *packet.ConnectPacket, present bool, said *
 		defer cancel()
 		var err error
 		if c.epoch, err = d.Connected(ctx, c.device(s)); err != nil {
-			if code := failure(err); code == packet.QuotaExceeded { // it could not be written down
-				return &leave{code: code, text: "the disk is full", reason: engine.ReasonInternal, cause: err}
+			if !errors.Is(err, store.ErrFull) {
+				return refused(packet.NotAuthorized, err)
 			}
-			return refused(packet.NotAuthorized, err)
+			b.log.Warn("a device is connected and not shown as such: the disk is full", "client", describe(s.id))
 		}
 	}
 	c.carrier.SetKeepAlive(keepAlive * 3 / 2)

@@ -91,14 +91,15 @@ func TestDiskIsFull(t *testing.T) {
 	c.gets("a=again q2")
 }
 
-// A session that cannot be stored is refused, and so are subscriptions. What was there before goes on being there.
+// A session that cannot be stored is refused, and so are subscriptions. What was there before goes on being there, and can be gone on with: what waits for it may be what
+// fills the disk. Nor is it lost to a client that wants to begin anew, and is refused.
 func TestSessionCannotBeStored(t *testing.T) {
 	lives(t, func(t *testing.T, b *broker, v packet.Version) {
 		b.connect(t, v, "old", resume, expiry(100)).sub(1, "a").bye()
 		live := b.connect(t, v, "live")
 		b.FillDisk(true)
-		for _, id := range []string{"new", "old"} {
-			c := b.open(t, v).hello(id, resume, expiry(100))
+		for id, o := range map[string][]option{"new": {resume, expiry(100)}, "old": {will(packet.Will{Topic: "w", Payload: []byte("x")})}} {
+			c := b.open(t, v).hello(id, o...)
 			want := map[packet.Version]packet.Code{packet.V5: packet.QuotaExceeded, packet.V311: packet.ServerUnavailable}[v]
 			if ack := c.answer(); ack.Code != want || ack.SessionPresent {
 				t.Errorf("%s: the answer is %s, want %s; session present: %v", id, ack.Code, want, ack.SessionPresent)
@@ -106,6 +107,9 @@ func TestSessionCannotBeStored(t *testing.T) {
 			c.ended()
 		}
 		live.ping() // who is connected goes on
+		if c := b.connect(t, v, "old", resume, expiry(100)); !c.connack.SessionPresent {
+			t.Error("the session is gone")
+		}
 		b.FillDisk(false)
 		c := b.connect(t, v, "old", resume, expiry(100))
 		if !c.connack.SessionPresent {

@@ -353,3 +353,60 @@ func TestSlowReaderOfRetained(t *testing.T) {
 		}
 	}
 }
+
+// One client's filters cannot make the server keep a pair for each two of them, nor look at each two.
+func TestManyOverlaps(t *testing.T) {
+	b := newBroker(t, settings{})
+	c := b.connect(t, packet.V5, "c")
+	refused := 0
+	for i := range 12 {
+		p := &packet.SubscribePacket{}
+		for k := range 100 {
+			p.Filters = append(p.Filters, packet.Subscription{Filter: fmt.Sprintf("+/%s%d/#", strings.Repeat("+/", k%5), i*100+k)})
+		}
+		for _, code := range c.subscribe(nil, p.Filters...) {
+			if code == packet.QuotaExceeded {
+				refused++
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("all were taken")
+	}
+	c.say("a/0/x", "one", 0)
+	c.gets("a/0/x=one q0")
+}
+
+// What is withdrawn from one member of a shared subscription goes to another one.
+func TestShareAfterARightIsWithdrawn(t *testing.T) {
+	b := newBroker(t, settings{users: map[string]string{"root": "r", "anna": "a"}})
+	root := b.connect(t, packet.V5, "root", user("root", "r"), resume, expiry(100)).sub(1, "$share/g/news/#")
+	anna := b.connect(t, packet.V5, "anna", user("anna", "a"), resume, expiry(100)).sub(1, "$share/g/news/#")
+	config := b.auth
+	config.Roles = map[string]auth.Role{"all": config.Roles["all"], "news": {Subscribe: []string{"end"}}}
+	if err := b.App().Auth().Reload(config); err != nil {
+		t.Fatal(err)
+	}
+	publisher := b.connect(t, packet.V5, "publisher", user("root", "r"))
+	var want []string
+	for i := range 10 {
+		publisher.say(fmt.Sprint("news/", i), "x", 1)
+		want = append(want, fmt.Sprintf("news/%d=x q1", i))
+	}
+	root.gets(want...)
+	_ = anna
+}
+
+// A will that waits is published although its client has been refused when it came back.
+func TestDelayedWillOfARefusedClient(t *testing.T) {
+	b := newBroker(t, settings{})
+	watch := b.connect(t, packet.V5, "watch").sub(0, "w")
+	delayed := will(packet.Will{Topic: "w", Payload: []byte("gone"), Properties: (&packet.Properties{WillDelay: 1}).Set(packet.WillDelay)})
+	b.connect(t, packet.V5, "c", resume, expiry(100), delayed).kill()
+	again := b.open(t, packet.V5).hello("c", resume, expiry(100), with(func(p *packet.Properties) {
+		p.MaximumPacketSize = 5
+		p.Set(packet.MaximumPacketSize)
+	}))
+	again.ended()
+	watch.gets("w=gone q0")
+}

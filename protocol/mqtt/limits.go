@@ -98,6 +98,10 @@ const (
 	sweepEvery = 2 * time.Second
 	// willGrace is the default of Config.WillGrace.
 	willGrace = 10 * time.Second
+	// maxWildcards is how many filters with wildcards one session may have, and maxOverlaps how many pairs of its filters that select the same: each pair costs 16 bytes, and all
+	// of them together time whenever the session is read again.
+	maxWildcards = 1000
+	maxOverlaps  = 20_000
 	// readTimeout is how long reading from the store may take.
 	readTimeout = 30 * time.Second
 	// maxReplaySeen is how many topics are remembered on which something newer came while retained messages are sent.

@@ -122,6 +122,8 @@ const (
 	dropQueue = "queue-full"
 	dropAge   = "too-old"
 	dropLog   = "log-full"
+	// dropDenied is what no member of a shared subscription may receive any more.
+	dropDenied = "not-allowed"
 )
 
 // drop counts messages of QoS 1 and 2 that a session loses, and says so.

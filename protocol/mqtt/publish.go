@@ -81,7 +81,7 @@ func (c *conn) resolve(p *packet.PublishPacket) ([]byte, error) {
 	if d.aliases == nil {
 		d.aliases = map[uint16]string{}
 	}
-	if len(p.Topic) <= event.MaxSubjectLength { // what is longer cannot be published either
+	if event.ValidateSubjectBytes(p.Topic, c.broker.events) == nil { // what is not valid cannot be published either
 		d.aliases[alias] = string(p.Topic)
 	}
 	return p.Topic, nil

@@ -57,7 +57,8 @@ func (s *session) enqueueLocked(d *dispatch, qos byte) bool {
 		}
 		b.drop(s, q.items[0].qos, 1, dropQueue)
 		q.bytes -= q.items[0].event.Size()
-		q.items = slices.Delete(q.items, 0, 1)
+		q.items[0] = queued{}
+		q.items = q.items[1:] // not moved: a client that never acknowledges must not slow down who publishes
 	}
 	s.queue.bytes += size
 	s.queue.items = append(s.queue.items, queued{event: e, meta: d.meta, ids: slices.Clone(d.ids), at: b.now(), qos: qos, asIs: d.asIs, retain: d.retained})

@@ -92,7 +92,7 @@ func (b *Broker) saveSession(s *session, replaced bool) error {
 	w := s.will
 	s.mu.Unlock()
 	if w != nil {
-		batch.Puts = append(batch.Puts, store.Put{Key: willKey(s.id), Data: w.encode()})
+		batch.Puts = append(batch.Puts, store.Put{Key: willKey(s.id), Data: b.encodeWill(w)})
 		s.storedWill = true
 	} else if s.storedWill || s.lasting != nil {
 		batch.Deletes = append(batch.Deletes, willKey(s.id))
@@ -251,7 +251,7 @@ func (s *session) restore(r recordSub) error {
 
 // loadWill schedules the will of a client that was connected when the server ended.
 func (b *Broker) loadWill(_ context.Context, id string, data []byte) error {
-	w, err := decodeWill(data)
+	w, err := b.decodeWill(data)
 	if err != nil {
 		return err
 	}

@@ -40,8 +40,8 @@ func (t *turn) retain(e *event.Event) packet.Code {
 		had = b.retained.has(key)
 	}
 	if len(e.Data) == 0 {
-		if had {
-			b.retained.count.Add(-1)
+		if had && b.retained.count.Add(-1) < 0 {
+			b.retained.doubt.Store(true)
 		}
 		t.remove(key)
 		return packet.Success
@@ -64,8 +64,18 @@ func (r *retained) change(batch *store.Batch, e *event.Event) {
 	if len(key) > r.broker.store.Limits().Key {
 		return
 	}
+	had := r.has(key)
 	if len(e.Data) == 0 {
+		if had && r.count.Add(-1) < 0 {
+			r.doubt.Store(true)
+		}
 		batch.Deletes = append(batch.Deletes, key)
+		return
+	}
+	if !had && r.count.Add(1) > int64(r.broker.limits.Retained) {
+		r.count.Add(-1)
+		r.doubt.Store(true)
+		r.broker.log.Warn("a will is published and not retained: there are as many retained messages as there may be", "topic", e.Subject)
 		return
 	}
 	r.some.Store(true)

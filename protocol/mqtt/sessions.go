@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -33,6 +34,9 @@ func (b *Broker) claim(c *conn, p *packet.ConnectPacket) (s *session, present bo
 		return nil, false, err
 	}
 	old := b.lookup(p.ClientID)
+	if err := b.canStore(p, w, old); err != nil {
+		return nil, false, err
+	}
 	if old != nil {
 		if err := b.mayClaim(c, old); err != nil {
 			return nil, false, err
@@ -52,15 +56,27 @@ func (b *Broker) claim(c *conn, p *packet.ConnectPacket) (s *session, present bo
 			expiry = 0
 		}
 	}
-	s.prepare(p, expiry, w)
+	s.prepare(c.id.User(), p, expiry, w)
 	b.mu.Lock()
 	b.sessions[s.id] = s
 	b.mu.Unlock()
-	if err := b.saveSession(s, old != nil && old.lasting != nil && !present); err != nil {
+	if err := b.saveSession(s, old != nil && old.lasting != nil && !present); err != nil && !(present && errors.Is(err, store.ErrFull)) {
 		b.abandon(s)
 		return nil, false, &leave{code: failure(err), text: "the session cannot be stored", reason: engine.ReasonInternal, cause: err}
 	}
 	return s, present, nil
+}
+
+// canStore refuses a client whose session or will cannot be stored now, before anything is taken from anybody. A session that is stored already goes on: what waits for it may be
+// what fills the disk.
+func (b *Broker) canStore(p *packet.ConnectPacket, w *will, old *session) error {
+	if b.store == nil || b.grantExpiry(p) == 0 && w == nil && (old == nil || old.expiry() == 0) || w == nil && !p.CleanStart && old != nil && old.expiry() > 0 {
+		return nil
+	}
+	if err := b.store.Health(); err != nil {
+		return &leave{code: failure(err), text: "the session cannot be stored", reason: engine.ReasonInternal, cause: err}
+	}
+	return nil
 }
 
 // mayClaim keeps a client from another user's session.
@@ -68,7 +84,7 @@ func (b *Broker) mayClaim(c *conn, old *session) error {
 	old.mu.Lock()
 	owner, owned := old.ownerLocked()
 	old.mu.Unlock()
-	if !owned || b.auth == nil || !b.auth.Enabled() || owner == c.id.User() {
+	if !owned || b.auth == nil || !b.auth.Enabled() || owner == c.id.User() || owner == "" { // that was before anybody had to log in
 		return nil
 	}
 	return refused(packet.ClientIdentifierNotValid, fmt.Errorf("the client identifier is in use by another user: %w", auth.ErrForbidden))
@@ -125,7 +141,10 @@ func (b *Broker) takeOver(s *session, resumes bool) {
 	if prev && w != nil && !(resumes && w.delay > 0) {
 		b.publishWill(s.id, w)
 	}
-	if waiting := b.agenda.takeWill(s.id); waiting != nil && !resumes {
+	if resumes {
+		return
+	}
+	if waiting := b.agenda.takeWill(s.id); waiting != nil {
 		b.publishWill(s.id, waiting) // its session ends now
 	}
 }
@@ -301,19 +320,19 @@ func (s *session) releaseBacklogLocked(sub *subscription) {
 }
 
 // prepare notes what a CONNECT says of the session, before the client is told that it is connected.
-func (s *session) prepare(p *packet.ConnectPacket, expiry uint32, w *will) {
+func (s *session) prepare(user string, p *packet.ConnectPacket, expiry uint32, w *will) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.will = w
 	if l := s.lasting; l != nil {
-		l.expiry, l.version, l.since = expiry, p.Version, time.Time{}
+		l.owner, l.expiry, l.version, l.since = user, expiry, p.Version, time.Time{}
 		l.epoch++
 		if l.epoch == 1 {
 			l.next = s.broker.logEnd()
 		}
 		s.broker.agenda.cancel(s)
 	}
-	if s.broker.agenda.takeWill(s.id) != nil {
+	if s.broker.agenda.hasWill(s.id) {
 		s.storedWill = true // and goes when the session is stored
 	}
 }
@@ -327,6 +346,7 @@ func (s *session) attach(c *conn, p *packet.ConnectPacket, connack func() error)
 	}
 	c.session, s.conn = s, c
 	c.described.Store(s)
+	s.broker.agenda.takeWill(s.id) // the client is back; one that is refused leaves it waiting
 	s.window.most = uint16(s.broker.limits.Inflight)
 	if p.Properties.Has(packet.ReceiveMaximum) {
 		s.window.most = min(s.window.most, p.Properties.ReceiveMaximum)

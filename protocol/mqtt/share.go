@@ -2,7 +2,6 @@ package mqtt
 
 import (
 	"encoding/binary"
-	"hash/maphash"
 	"maps"
 	"slices"
 	"sync"
@@ -155,8 +154,8 @@ func (sh *share) take(offset uint64, size int) bool {
 
 // deliverLive gives a message that is not in the log to a member: at most once.
 func (sh *share) deliverLive(m *bus.Message) bool {
-	to, ok := sh.choose(m.Event(), false)
-	if !ok {
+	to, c := sh.choose(m.Event(), false)
+	if c != chosen {
 		return false
 	}
 	s := to.session
@@ -172,78 +171,6 @@ func (sh *share) deliverLive(m *bus.Message) bool {
 		return s.sendOnceLocked(&d)
 	}
 	return s.sendLocked(&d, qos)
-}
-
-// choose returns the member that a message goes to: the next one that has room, or, by key, the one that has all of this key. By turns, one that has no room is asked
-// for only if it must not.
-func (sh *share) choose(e *event.Event, must bool) (member, bool) {
-	sh.mu.Lock()
-	members, turn := sh.members, sh.turn
-	sh.mu.Unlock()
-	if sh.byKey {
-		return chooseByKey(members, e, must)
-	}
-	var waiting member
-	after := turn
-	for i := range members {
-		at := (turn + i) % len(members)
-		m := members[at]
-		there, room := m.session.takes()
-		if there && room {
-			sh.turnTo(at + 1)
-			return m, true
-		}
-		if there && waiting.session == nil {
-			waiting, after = m, at+1
-		}
-	}
-	if waiting.session == nil || must {
-		return member{}, false
-	}
-	sh.turnTo(after)
-	return waiting, true
-}
-
-func (sh *share) turnTo(at int) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	sh.turn = at
-}
-
-var keySeed = maphash.MakeSeed()
-
-// chooseByKey gives every key to the member with the greatest hash of both (rendezvous hashing): when members come and go, only what they had moves.
-func chooseByKey(members []member, e *event.Event, must bool) (best member, ok bool) {
-	key := e.Key
-	if key == "" {
-		key = e.Subject
-	}
-	most, room := uint64(0), false
-	for _, m := range members {
-		there, has := m.session.takes()
-		if !there {
-			continue
-		}
-		var h maphash.Hash
-		h.SetSeed(keySeed)
-		_, _ = h.WriteString(m.session.id)
-		_ = h.WriteByte(0)
-		_, _ = h.WriteString(key)
-		if n := h.Sum64(); !ok || n > most {
-			best, most, room, ok = m, n, has, true
-		}
-	}
-	return best, ok && (room || !must)
-}
-
-// takes tells whether the client of a session is there, and takes messages of QoS 1 now.
-func (s *session) takes() (there, room bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn == nil || s.over {
-		return false, false
-	}
-	return true, s.roomLocked() && s.queue.len() == 0 && s.window.unsent == 0
 }
 
 // sendShared sends a message of the log to the member that it was given to. It may have gone meanwhile.
@@ -264,7 +191,7 @@ func (s *session) sendShared(sh *share, d *dispatch, sub *subscription, offset u
 		s.broker.count.expired.Add(1)
 		sh.done(offset)
 	case !s.mayReceiveLocked(d.subject()):
-		sh.done(offset)
+		return false // since a moment: another may
 	case qos == 0:
 		s.sendOnceLocked(d)
 		sh.done(offset)
@@ -400,9 +327,15 @@ func (sh *share) servePage(places []uint64) bool {
 // handOut gives a message to a member, unless none takes it now. One may go just when it was chosen.
 func (sh *share) handOut(d *dispatch, e *event.Event, offset uint64) bool {
 	for {
-		to, ok := sh.choose(e, true)
-		if !ok {
+		to, c := sh.choose(e, true)
+		switch c {
+		case later:
 			return false
+		case barred: // nobody gets it, and it must not hold up the rest
+			sh.done(offset)
+			sh.broker.count.dropped[1].Add(1)
+			sh.broker.losses.add("$share/"+sh.name.name, dropDenied, 1)
+			return true
 		}
 		if to.session.sendShared(sh, d, to.sub, offset) {
 			return true

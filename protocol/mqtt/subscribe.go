@@ -147,6 +147,9 @@ func (s *session) enter(sub *subscription, handling byte) (err error) {
 	if old == nil && s.subs.len() >= b.limits.Subscriptions {
 		err = fmt.Errorf("%d subscriptions of one session: %w", s.subs.len(), bus.ErrTooMany)
 	}
+	if err == nil && old == nil && !s.subs.fits(sub) {
+		err = fmt.Errorf("more than %d filters with wildcards of one session, or %d pairs that select the same: %w", maxWildcards, maxOverlaps, bus.ErrTooMany)
+	}
 	switch {
 	case err != nil:
 	case sub.shared() != nil:

@@ -8,6 +8,8 @@ type subscriptions struct {
 }
 
 type manySubscriptions struct {
+	wild int // filters with wildcards
+	ties int // pairs that overlap
 	list []*subscription
 	many map[string]*subscription // nil up to fewSubscriptions
 }
@@ -52,6 +54,28 @@ func (l *subscriptions) get(text string) *subscription {
 	return nil
 }
 
+// fits tells whether a subscription to another filter may be entered.
+func (l *subscriptions) fits(s *subscription) bool {
+	if l.more == nil || s.filter.IsLiteral() && l.more.wild == 0 {
+		return true
+	}
+	if !s.filter.IsLiteral() && l.more.wild >= maxWildcards {
+		return false
+	}
+	ties := l.more.ties
+	for other := range l.all {
+		if overlap(s, other) {
+			ties++
+		}
+	}
+	return ties <= maxOverlaps
+}
+
+// overlap tells whether two subscriptions of a session select a subject both. Two filters without wildcards never do.
+func overlap(s, other *subscription) bool {
+	return other != s && other.shared() == nil && s.shared() == nil && !(s.filter.IsLiteral() && other.filter.IsLiteral()) && s.filter.Overlaps(other.filter)
+}
+
 // put enters a subscription in place of one of that filter.
 func (l *subscriptions) put(s *subscription) {
 	l.take(s.text())
@@ -60,6 +84,9 @@ func (l *subscriptions) put(s *subscription) {
 		l.one = s
 	case l.more == nil:
 		l.more = &manySubscriptions{list: []*subscription{l.one, s}}
+		if !l.one.filter.IsLiteral() {
+			l.more.wild++
+		}
 		l.one = nil
 	default:
 		l.more.put(s)
@@ -80,14 +107,23 @@ func (m *manySubscriptions) put(s *subscription) {
 	}
 }
 
-// relate finds out which others select subjects that s does too. Two filters without wildcards never do.
+// relate finds out which others select subjects that s does too.
 func (l *subscriptions) relate(s *subscription) {
+	if l.more == nil {
+		return
+	}
+	if !s.filter.IsLiteral() {
+		l.more.wild++
+	}
+	if s.filter.IsLiteral() && l.more.wild == 0 {
+		return
+	}
 	for other := range l.all {
-		if other == s || other.shared() != nil || s.shared() != nil || s.filter.IsLiteral() && other.filter.IsLiteral() || !s.filter.Overlaps(other.filter) {
-			continue
+		if overlap(s, other) {
+			l.more.ties++
+			s.bond().overlaps = append(s.bond().overlaps, other)
+			other.bond().overlaps = append(other.bond().overlaps, s)
 		}
-		s.bond().overlaps = append(s.bond().overlaps, other)
-		other.bond().overlaps = append(other.bond().overlaps, s)
 	}
 }
 
@@ -102,6 +138,10 @@ func (l *subscriptions) take(text string) *subscription {
 	default:
 		l.more.list = without(l.more.list, s)
 		delete(l.more.many, text)
+		l.more.ties -= len(s.others())
+		if !s.filter.IsLiteral() {
+			l.more.wild--
+		}
 		if len(l.more.list) == 1 {
 			*l = subscriptions{one: l.more.list[0]}
 		}

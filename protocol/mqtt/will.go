@@ -19,9 +19,8 @@ type will struct {
 	event  *event.Event
 	meta   meta
 	delay  time.Duration
-	expiry uint32 // seconds, which begin when it is published; 0 is none
-	id     auth.Identity
-	open   bool
+	expiry uint32        // seconds, which begin when it is published; 0 is none
+	id     auth.Identity // whose it is
 }
 
 // storedWill is a will as it is stored.
@@ -33,6 +32,7 @@ type storedWill struct {
 	Retain  bool           `json:"retain,omitempty"`
 	Delay   int64          `json:"delay,omitempty"` // seconds
 	Expiry  uint32         `json:"expiry,omitempty"`
+	By      auth.Memory    `json:"by,omitzero"`
 }
 
 // newWill takes the will of a CONNECT, or returns nil.
@@ -52,7 +52,7 @@ func (b *Broker) newWill(c *conn, p *packet.ConnectPacket) (*will, error) {
 	}
 	m := meta{qos: w.QoS, retain: w.Retain, tag: b.tag(p.ClientID)}
 	q := w.Properties
-	out := &will{meta: m, id: c.id, open: c.is(flagOpen)}
+	out := &will{meta: m, id: c.id}
 	if q.Has(packet.WillDelay) {
 		out.delay = seconds(q.WillDelay)
 	}
@@ -91,7 +91,7 @@ func (w *will) message(now time.Time) *event.Event {
 
 // publishWill publishes a will, and takes it out of the store with the same commit.
 func (b *Broker) publishWill(client string, w *will) {
-	if !w.open && b.auth != nil && !b.auth.CanPublish(w.id, w.event.Subject) {
+	if b.auth != nil && !b.auth.CanPublish(w.id, w.event.Subject) {
 		b.log.Warn("a will is not published: its client may not publish there any more", "client", describe(client), "topic", w.event.Subject)
 		b.forgetWill(client, w)
 		return
@@ -126,14 +126,18 @@ func (b *Broker) forgetWill(client string, w *will) {
 	})
 }
 
-func (w *will) encode() []byte {
-	data, _ := json.Marshal(storedWill{
+func (b *Broker) encodeWill(w *will) []byte {
+	s := storedWill{
 		Topic: w.event.Subject, Payload: w.event.Data, Headers: w.event.Headers, QoS: w.meta.qos, Retain: w.meta.retain, Delay: int64(w.delay / time.Second), Expiry: w.expiry,
-	})
+	}
+	if b.auth != nil {
+		s.By = b.auth.Remember(w.id)
+	}
+	data, _ := json.Marshal(s)
 	return data
 }
 
-func decodeWill(data []byte) (*will, error) {
+func (b *Broker) decodeWill(data []byte) (*will, error) {
 	var s storedWill
 	if err := json.Unmarshal(data, &s); err != nil {
 		return nil, err
@@ -141,6 +145,9 @@ func decodeWill(data []byte) (*will, error) {
 	e := &event.Event{Subject: s.Topic, Data: s.Payload, Headers: s.Headers}
 	m := metaOf(e)
 	m.qos, m.retain = s.QoS, s.Retain
-	// Whether its client was allowed to publish it was decided when it connected.
-	return &will{event: e, meta: m, delay: time.Duration(s.Delay) * time.Second, expiry: s.Expiry, open: true}, nil
+	w := &will{event: e, meta: m, delay: time.Duration(s.Delay) * time.Second, expiry: s.Expiry}
+	if b.auth != nil {
+		w.id = b.auth.Recall(s.By)
+	}
+	return w, nil
 }
