@@ -37,7 +37,7 @@ type Command struct {
 
 // The states of a [Command], in their order. The last three are final.
 const (
-	Queued    = "queued"    // stored, and not sent yet: the device is not connected, or has enough to do
+	Queued    = "queued"    // stored, and not sent yet: the device is not connected, has not subscribed, or has enough to do
 	Sent      = "sent"      // published to the device
 	Delivered = "delivered" // acknowledged by the device
 	Done      = "done"      // answered
@@ -115,7 +115,7 @@ func (s *Service) CheckMethod(method string) error {
 	return nil
 }
 
-// Send gives a command to a device, and returns when that is on disk. It is sent when the device is connected.
+// Send gives a command to a device, and returns when that is on disk. It is sent when the device can receive it.
 func (s *Service) Send(ctx context.Context, id, method string, payload []byte, o CallOptions) (Command, error) {
 	return s.SendAs(ctx, s.NewCommandID(), id, method, payload, o)
 }
@@ -145,6 +145,14 @@ func (s *Service) CallAs(ctx context.Context, command, id, method string, payloa
 		return Command{}, fmt.Errorf("the command %.64q of the device %.128q: %w", method, id, err)
 	}
 	told, err := s.ask(ctx, e)
+	if err != nil && ctx.Err() != nil { // how far it has come
+		if now, failed := s.Command(context.WithoutCancel(ctx), id, c.ID); failed == nil {
+			c = now
+		}
+		if c.Final() {
+			return c, c.Err()
+		}
+	}
 	if err != nil {
 		return c, fmt.Errorf("the command %s of the device %q: %w", c.ID, id, err)
 	}

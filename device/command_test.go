@@ -160,8 +160,8 @@ func TestCommandAnswers(t *testing.T) {
 	})
 }
 
-// Commands for a device that is not connected wait, and are sent in order when it is. What was not acknowledged is sent again, in order, before anything
-// new; one that is not answered holds up none.
+// Commands for a device that cannot receive them wait, and are sent in order when it can: once on a connection. What was not acknowledged is sent again on the
+// next one, in order, before anything new; one that is not answered holds up none.
 func TestCommandOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := start(t, device.Config{})
@@ -171,21 +171,69 @@ func TestCommandOrder(t *testing.T) {
 		a, b := k.send("a", time.Hour), k.send("b", time.Hour)
 		k.wantRequests("offline")
 		k.wantState(a.ID, device.Queued, device.Queued)
-		c = k.connect("fan")
-		k.wantRequests("connected", "a", "b")
-		k.devices().Subscribed(c, "$devices/fan/commands/#")
-		k.wantRequests("subscribed", "a", "b", "a", "b")
+		c = k.connectSession(device.Session{ID: "fan"})
+		k.devices().Subscribed(c, "sensors/#", true)
+		k.devices().Subscribed(c, "$devices/lamp/commands/#", true)
+		k.devices().Subscribed(c, "$devices/fan/state/#", true)
+		k.devices().Subscribed(device.Session{ID: "fan"}, "$devices/fan/commands/#", true)
+		k.wantRequests("it hears no commands")
+		k.devices().Subscribed(c, "$devices/fan/commands/#", true)
+		k.wantRequests("subscribed", "a", "b")
+		k.devices().Subscribed(c, "$devices/+/commands/+/request/+", true)
+		k.wantRequests("again", "a", "b")
 		k.delivered(a.ID, "a")
-		k.Settle()
-		k.devices().Subscribed(c, "sensors/#")
-		k.devices().Subscribed(c, "$devices/lamp/commands/#")
-		k.devices().Subscribed(device.Session{ID: "fan"}, "$devices/fan/commands/#")
-		k.wantRequests("other filters", "a", "b", "a", "b")
 		k.send("c", time.Hour)
-		k.wantRequests("one more", "a", "b", "a", "b", "c")
+		k.wantRequests("one more", "a", "b", "c")
 		k.answer(b.ID, "")
-		k.devices().Subscribed(c, "$devices/+/commands/+/request/+")
-		k.wantRequests("again", "a", "b", "a", "b", "c", "c")
+		k.devices().Disconnected(c, "")
+		k.Settle()
+		k.send("d", time.Hour)
+		k.connect("fan")
+		k.wantRequests("another connection", "a", "b", "c", "c", "d")
+	})
+}
+
+// A session that is resumed has what was sent, and is sent only what waited; also when it subscribes anew. The difference of the state it is told once on each
+// connection, and not at all if it was told while the session kept it.
+func TestCommandResumed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := start(t, device.Config{})
+		session := device.Session{ID: "fan", Resumed: true}
+		hear := func(c device.Session) {
+			k.devices().Subscribed(c, "$devices/fan/commands/+/request/#", true)
+			k.devices().Subscribed(c, "$devices/fan/state/delta", true)
+		}
+		deltas := func(when string, want int) {
+			t.Helper()
+			k.Settle()
+			if n := len(k.Published("$devices/fan/state/delta")); n != want {
+				t.Errorf("%s: the difference was told %d times, want %d", when, n, want)
+			}
+		}
+		c := k.connectSession(device.Session{ID: "fan"})
+		hear(c)
+		a := k.send("a", time.Hour)
+		k.devices().Disconnected(c, "")
+		k.Settle()
+		k.send("b", time.Hour)
+		k.say("$devices/fan/state/desired", `{"on":true}`)
+		deltas("away", 1)
+		k.pass(time.Minute)
+		k.wantRequests("away", "a")
+		c = k.connectSession(session)
+		k.wantRequests("resumed", "a", "b")
+		hear(c)
+		k.pass(20 * time.Second)
+		k.wantRequests("subscribed", "a", "b")
+		deltas("kept by the session", 1)
+		k.delivered(a.ID, "a")
+		k.pass(20 * time.Second)
+		k.wantRequests("not acknowledged", "a", "b", "b")
+		k.devices().Disconnected(c, "")
+		k.Settle()
+		hear(k.connectSession(session))
+		k.wantRequests("again", "a", "b", "b")
+		deltas("again", 2)
 	})
 }
 
@@ -321,7 +369,7 @@ func TestCall(t *testing.T) {
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		slow, err := k.devices().Call(short, "fan", "slow", nil, device.CallOptions{})
-		if !errors.Is(err, context.DeadlineExceeded) || slow.ID == "" {
+		if !errors.Is(err, context.DeadlineExceeded) || slow.State != device.Sent || slow.Attempts != 1 {
 			t.Errorf("%+v, %v", slow, err)
 		}
 		if _, err := k.devices().Call(t.Context(), "fan", "never", nil, device.CallOptions{Expiry: 5 * time.Second}); !errors.Is(err, device.ErrExpired) {
@@ -367,7 +415,8 @@ func TestCommandCrash(t *testing.T) {
 		}
 		connect := func() {
 			insist(func() error {
-				_, err := k.devices().Connected(t.Context(), device.Session{ID: "fan"})
+				epoch, err := k.devices().Connected(t.Context(), device.Session{ID: "fan"})
+				k.devices().Subscribed(device.Session{ID: "fan", Epoch: epoch}, "$devices/fan/#", false)
 				return err
 			})
 		}

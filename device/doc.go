@@ -16,8 +16,8 @@
 // A device has a state of two documents: what it should be, desired, and what it says that it is, reported. Updates are JSON merge patches (RFC 7396), from
 // either side, over topics or [Service.UpdateState]; docs/devices.md describes the topics. Updates of one device are done one after the other, in the order in which they were
 // stored; who publishes one is acknowledged once it is on disk, and it is done exactly once, across crashes: the new state, its version and what
-// is told of it are committed together. The difference of the two is told to the device when an update asks for something, when it has become another, and whenever the device
-// connects. A [Update].Version that is not that of the state is rejected.
+// is told of it are committed together. The difference of the two is told to the device when an update asks for something, when it has become another, and once on each
+// connection on which the device hears it, unless its session kept it. A [Update].Version that is not that of the state is rejected.
 //
 // # Commands
 //
@@ -26,8 +26,8 @@
 // event, as reply-to and correlation-data; the device answers on …/response or …/error. An answer may come before the acknowledgement.
 //
 // Commands are sent in the order in which they were stored, without waiting for each other's answers, up to [Limits].Window of them; so one that is stuck holds up neither other devices nor, until
-// the window is full of such, later ones, and it ends when it expires. A command may be sent more than once: what was not acknowledged is sent again when the device
-// subscribes anew, and after half a minute and more, in order. A device sees the first copies in order, and tells copies by the identifier. What was acknowledged is not sent again.
+// the window is full of such, later ones, and it ends when it expires. They are sent once the device has subscribed, or has resumed a session that has. Ordinarily one copy
+// is sent; what was not acknowledged is sent again when the device has subscribed on a new connection without its old session, and after half a minute and more, in order. A device sees the first copies in order, and tells copies by the identifier. What was acknowledged is not sent again.
 //
 // # Absence
 //

@@ -2,7 +2,6 @@ package device
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -76,6 +75,8 @@ type turn struct {
 	*consumer.Delivery
 	ctx context.Context
 	id  string // of the device
+
+	hears *hearing // once it was read
 }
 
 // handle is the consumer of the inbox. Its only errors are those of the store, which are tried again.
@@ -130,41 +131,11 @@ func (t *turn) own(tail string) error {
 	case inputDelivered:
 		return t.delivered(string(t.Event.Data))
 	case inputReady:
-		return t.welcome(true)
+		return t.ready()
 	case inputTick:
 		return t.tick()
 	}
 	return nil
-}
-
-// came handles a presence event: a device that has connected, and is still connected, is told what it should be.
-func (t *turn) came() error {
-	var p Presence
-	if err := json.Unmarshal(t.Event.Data, &p); err != nil || p.State != Online {
-		return nil // nobody but the service publishes on that subject
-	}
-	e, err := t.read(t.ctx, t.id)
-	if err != nil || !e.Online || e.Epoch != p.Epoch {
-		return err
-	}
-	return t.welcome(false)
-}
-
-// welcome tells a device what it has missed: what it should be, and what it should do, also again what it has not acknowledged.
-func (t *turn) welcome(again bool) error {
-	doc, err := t.document()
-	if err == nil {
-		err = t.tellDelta(doc, "")
-	}
-	if err != nil {
-		return err
-	}
-	return t.onQueue(func(q *queue) error {
-		if !again {
-			return nil // its session has what was sent, or it subscribes soon
-		}
-		return t.resend(q)
-	})
 }
 
 // forget removes all that is kept of a device beside its entry.
@@ -182,7 +153,7 @@ func (t *turn) forget() error {
 	if q.Due != 0 {
 		err = errors.Join(err, t.Delete(dueName(q.Due)))
 	}
-	return errors.Join(err, t.Delete(queueName), t.Delete(stateName))
+	return errors.Join(err, t.Delete(queueName), t.Delete(stateName), t.Delete(hearingName))
 }
 
 // publish publishes JSON with the step, on a subject of the device.

@@ -38,10 +38,19 @@ func start(t *testing.T, c device.Config) *kit {
 
 func (k *kit) devices() *device.Service { return k.App().Devices() }
 
-// connect connects a device, and returns its session.
+// connect connects a device that listens, and returns its session.
 func (k *kit) connect(id string) device.Session {
 	k.t.Helper()
-	c := device.Session{ID: id, Protocol: "mqtt", Remote: "192.0.2.7:4711", User: "u"}
+	c := k.connectSession(device.Session{ID: id})
+	k.devices().Subscribed(c, "$devices/+/commands/+/request/#", false)
+	k.devices().Subscribed(c, "$devices/"+id+"/state/delta", false)
+	return c
+}
+
+// connectSession connects a device that has not subscribed.
+func (k *kit) connectSession(c device.Session) device.Session {
+	k.t.Helper()
+	c.Protocol, c.Remote, c.User = "mqtt", "192.0.2.7:4711", "u"
 	var err error
 	if c.Epoch, err = k.devices().Connected(k.t.Context(), c); err != nil {
 		k.t.Fatal(err)

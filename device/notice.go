@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"encoding/json"
 	"strconv"
 	"strings"
 
@@ -24,9 +25,10 @@ func (s *Service) Delivered(id, subject string, e event.ID) {
 	}
 }
 
-// Subscribed tells that a device has subscribed to a filter, after it was told that it has: what it has missed is sent then. It does not block. Filters that
-// select nothing of what is said to the device are no matter; nor is a session that was resumed, which has its subscriptions already.
-func (s *Service) Subscribed(c Session, filter string) {
+// Subscribed tells that a device has subscribed to a filter, after it was told that it has, and whether what is published while it is away is kept for it, should
+// its session be resumed. What it has missed is sent then. It does not block. Filters that select nothing of what is said to the device are no matter; nor are
+// further ones of one connection, or those that a session had when it was resumed.
+func (s *Service) Subscribed(c Session, filter string, kept bool) {
 	if c.Epoch == 0 || !strings.HasPrefix(filter, bus.DeviceRoot) {
 		return
 	}
@@ -34,12 +36,16 @@ func (s *Service) Subscribed(c Session, filter string) {
 	if err != nil {
 		return
 	}
-	for _, tail := range []string{"state/delta", "commands/+/request/#"} {
+	covers := func(tail string) bool {
 		own, err := event.ParseFilter(subjectOf(c.ID, tail), event.Limits{})
-		if err == nil && f.Overlaps(own) {
-			s.notice(s.input(c.ID, inputReady, nil))
-			return
-		}
+		return err == nil && f.Overlaps(own)
+	}
+	h := hearing{Epoch: c.Epoch, Commands: covers("commands/+/request/#"), Delta: covers("state/delta"), Kept: kept}
+	if !h.Commands && !h.Delta {
+		return
+	}
+	if data, err := json.Marshal(h); err == nil {
+		s.notice(s.input(c.ID, inputReady, data))
 	}
 }
 

@@ -18,6 +18,8 @@ type Session struct {
 	ID string
 	// Assigned says that the server has chosen it: then the client is no device.
 	Assigned bool
+	// Resumed says that the client has the session of its last connection, with the subscriptions and what was queued for it.
+	Resumed bool
 	// User is who has logged in, Remote the address and Protocol what it speaks.
 	User, Remote, Protocol string
 	// Epoch is what [Service.Connected] has returned. 0 is no device.
@@ -91,6 +93,7 @@ func (s *Service) Connected(ctx context.Context, c Session) (epoch uint64, err e
 			e.FirstSeen = at
 		}
 		e.Online, e.Life, e.LastSeen = true, s.life, at
+		e.Resumed = c.Resumed
 		e.Address, e.Protocol, e.User = c.Remote, c.Protocol, c.User
 		e.Epoch++
 		epoch = e.Epoch

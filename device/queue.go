@@ -77,10 +77,15 @@ func (t *turn) onQueue(fn func(*queue) error) error {
 	return t.keep(&q, reachable)
 }
 
-// reachable tells whether it is of use to send something now. A device that never connected by a door that tells so, and was declared, may listen in another way.
+// reachable tells whether it is of use to send a command now: the device has subscribed. One that never connected by a door that tells so, and was declared, may
+// listen in another way.
 func (t *turn) reachable() (bool, error) {
 	e, err := t.read(t.ctx, t.id)
-	return e.revision != 0 && (e.Online || e.FirstSeen.IsZero()), err
+	if err != nil || e.revision == 0 || e.FirstSeen.IsZero() || !e.Online {
+		return e.revision != 0 && e.FirstSeen.IsZero(), err
+	}
+	h, err := t.hearing()
+	return err == nil && h.Commands && h.Epoch == e.Epoch, err
 }
 
 // pump sends commands that wait, in order, as many as the window allows.

@@ -34,7 +34,8 @@ type Device struct {
 // entry is a device as it is stored.
 type entry struct {
 	Device
-	Life event.ID `json:"life,omitzero"` // of the process with which it was connected last
+	Life    event.ID `json:"life,omitzero"`     // of the process with which it was connected last
+	Resumed bool     `json:"resumed,omitempty"` // the last connection has the session of the one before
 
 	revision uint64
 }

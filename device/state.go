@@ -320,6 +320,9 @@ func (t *turn) tellDelta(doc *document, token string) error {
 	if delta == nil {
 		return nil
 	}
+	if err := t.noteDelta(); err != nil {
+		return err
+	}
 	return t.publish("state/delta", struct {
 		State     map[string]any `json:"state"`
 		Metadata  map[string]any `json:"metadata"`

@@ -237,6 +237,7 @@ func TestStateModel(t *testing.T) {
 func stateModel(t *testing.T, k *kit, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	k.connect("fan")
+	k.Settle()
 	m := model{fields: [2]map[string]string{{}, {}}}
 	deltas := 0
 	for range 60 {

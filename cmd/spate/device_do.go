@@ -161,6 +161,9 @@ func (f *callFlags) tell(w io.Writer, c *commandInfo) error {
 	case "failed":
 		return fmt.Errorf("the device says: %s", safe(c.Error))
 	case "expired":
+		if c.Attempts == 0 {
+			return errors.New("the command was given up before it was sent: the device was not connected, had not subscribed to its commands, or had too many to answer")
+		}
 		return errors.New("the device did not answer in time, and may have done what it was asked for; the command is given up")
 	default:
 		if !f.async {

@@ -104,7 +104,7 @@ type Receiver interface {
 	// Delivered is told of the first. It must not block.
 	Delivered(id, subject string, e event.ID)
 	// Subscribed is called once a client was told that it has subscribed to a filter below [bus.DeviceRoot]. It must not block.
-	Subscribed(c device.Session, filter string)
+	Subscribed(c device.Session, filter string, kept bool)
 }
 
 // A Broker is MQTT on a bus. Its methods are safe for concurrent use. Make it with New, serve it with [Broker.Protocol], and keep Run running.

@@ -189,7 +189,9 @@ func (t *turn) welcome(s *session, p *packet.ConnectPacket, present bool, said *
 		ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 		defer cancel()
 		var err error
-		if c.epoch, err = d.Connected(ctx, c.device(s)); err != nil {
+		session := c.device(s)
+		session.Resumed = present
+		if c.epoch, err = d.Connected(ctx, session); err != nil {
 			if !errors.Is(err, store.ErrFull) {
 				return refused(packet.NotAuthorized, err)
 			}

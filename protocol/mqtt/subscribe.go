@@ -50,7 +50,7 @@ func (c *conn) tellSubscribed(filters []packet.Subscription, codes []packet.Code
 	told := c.broker.told
 	for i := range filters {
 		if told != nil && c.epoch != 0 && !codes[i].Failed() && strings.HasPrefix(filters[i].Filter, bus.DeviceRoot+"/") {
-			told.Subscribed(c.device(c.session), filters[i].Filter)
+			told.Subscribed(c.device(c.session), filters[i].Filter, codes[i] > 0)
 		}
 	}
 }

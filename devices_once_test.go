@@ -1,0 +1,66 @@
+package spate_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spate-io/spate/device"
+	"github.com/spate-io/spate/internal/mqttclient"
+	"github.com/spate-io/spate/protocol/mqtt/packet"
+)
+
+// What waited for a device comes once when it connects, whether its session lasts or not; also when it subscribes anew to what its session has.
+func TestDeviceCommandsOnceOverMQTT(t *testing.T) {
+	for name, resume := range map[string]bool{"clean": false, "lasting": true} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			app, url := deviceHost(t)
+			o := mqttclient.Options{ClientID: "fan", Version: packet.V311, Resume: resume}
+			c := dialDevice(ctx, t, url, o)
+			subscribeDevice(ctx, t, c)
+			for range 3 {
+				if err := c.Disconnect(); err != nil {
+					t.Fatal(err)
+				}
+				for d, err := app.Devices().Get(ctx, "fan"); d.Online || err != nil; d, err = app.Devices().Get(ctx, "fan") {
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				want := []string{"1", "2", "3", "delta", "end"}
+				for _, method := range want[:3] {
+					if _, err := app.Devices().Send(ctx, "fan", method, nil, device.CallOptions{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := app.Devices().UpdateState(ctx, "fan", device.Update{Desired: []byte(`{"on":true}`)}); err != nil {
+					t.Fatal(err)
+				}
+				o.Session = c.Session()
+				c = dialDevice(ctx, t, url, o)
+				subscribeDevice(ctx, t, c)
+				// Said after the device is known to have subscribed: copies that would be sent then come before the end.
+				var got []string
+				for ended := false; !slices.Contains(got, "end"); {
+					m, err := c.Receive(ctx)
+					if err != nil {
+						t.Fatalf("%q: %v", got, err)
+					}
+					got = append(got, m.Topic[strings.LastIndexByte(m.Topic, '/')+1:])
+					if len(got) >= 4 && !ended {
+						ended = true
+						if _, err := app.Devices().Send(ctx, "fan", "end", nil, device.CallOptions{}); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				if slices.Sort(got); !slices.Equal(got, want) {
+					t.Errorf("came: %q, want %q", got, want)
+				}
+			}
+		})
+	}
+}
