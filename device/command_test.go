@@ -421,6 +421,7 @@ func TestCommandCrash(t *testing.T) {
 			})
 		}
 		connect()
+		k.Settle()
 		ids := map[string]string{}
 		for _, method := range []string{"a", "b", "stuck"} {
 			insist(func() error {
@@ -428,16 +429,16 @@ func TestCommandCrash(t *testing.T) {
 					ids[method] = k.devices().NewCommandID()
 				}
 				_, err := k.devices().SendAs(t.Context(), ids[method], "fan", method, nil, device.CallOptions{Expiry: time.Minute})
-				n.Settle()
+				k.Settle()
 				return err
 			})
 		}
 		connect() // again, if the life with the connection is over
-		n.Settle()
+		k.Settle()
 		k.answer(ids["b"], "b")
 		k.say("$devices/fan/commands/"+ids["a"]+"/error", "no")
 		k.pass(2 * time.Minute)
-		n.Settle()
+		k.Settle()
 		want := map[string]string{"a": device.Failed, "b": device.Done, "stuck": device.Expired}
 		for method, id := range ids {
 			if c := k.command(id); c.State != want[method] {

@@ -95,7 +95,7 @@ func (t *turn) ready() error {
 		return nil // only the service says so
 	}
 	e, err := t.read(t.ctx, t.id)
-	if err != nil || !e.Online || e.Epoch != now.Epoch {
+	if err != nil || e.Epoch != now.Epoch {
 		return err
 	}
 	h, err := t.hearing()
@@ -110,7 +110,7 @@ func (t *turn) ready() error {
 		h.Delta, h.Kept = true, now.Kept
 	}
 	h.Commands = h.Commands || now.Commands
-	if err := t.keepHearing(); err != nil {
+	if err := t.keepHearing(); err != nil || !e.Online { // it has gone already, and may resume its session
 		return err
 	}
 	if delta {

@@ -59,6 +59,9 @@ func (s *Service) takeLeaving() map[string]leaving {
 
 // flush marks all devices in the queue as offline, many with one commit.
 func (s *Service) flush(ctx context.Context) error {
+	if err := s.keepNotices(); err != nil { // what was told of a device before it went comes first
+		return err
+	}
 	for {
 		some := s.takeLeaving()
 		if len(some) == 0 {
