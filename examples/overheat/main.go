@@ -35,7 +35,7 @@ func overheat(ctx context.Context, r reading) error {
 }
 
 func main() {
-	kept := stream.Config{Name: "alerts", Subjects: []string{"alerts/+"}} // readings get a stream because they have a handler
+	kept := stream.Config{Name: "alerts", Subjects: []string{"alerts/+"}} // readings get one, sensors.any.temperature, for their handler
 	app := spate.New(spate.Options{Data: "overheat-data", Streams: []stream.Config{kept}})
 	bus.Handle(app, readings, "overheat", overheat)
 	app.Listen("resp://127.0.0.1:6379")
