@@ -185,11 +185,12 @@ func (d *device) obey(ctx context.Context, c *mqttclient.Client, m *mqttclient.M
 	text, refused := d.do(command, method, m.Payload)
 	if refused {
 		answer, properties = d.said("commands/"+command+"/error"), nil
+	} else {
+		d.fleet.commands.Add(1) // it is done; that the answer has arrived is heard later
 	}
 	if err := d.publish(ctx, c, answer, text, properties); err != nil || refused {
 		return err
 	}
-	d.fleet.commands.Add(1)
 	return d.report(ctx, c)
 }
 
