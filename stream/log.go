@@ -257,7 +257,11 @@ func (l *Log) create(ctx context.Context, c Config) (*Stream, error) {
 		return nil, err
 	}
 	l.enter(s)
-	l.opts.Logger.Info("stream created", "stream", s.config.Name, "subjects", s.config.Subjects, "partitions", s.config.Partitions)
+	level := slog.LevelInfo
+	if reserved(s.config.Name) {
+		level = slog.LevelDebug // nobody has asked for it
+	}
+	l.opts.Logger.Log(ctx, level, "stream created", "stream", s.config.Name, "subjects", s.config.Subjects, "partitions", s.config.Partitions)
 	return s, nil
 }
 

@@ -30,15 +30,6 @@ func looseBroker(t *testing.T, c Config) *Broker {
 	return b
 }
 
-func filterOf(t *testing.T, text string) event.Filter {
-	t.Helper()
-	f, err := event.ParseFilter(text, event.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
 // Identifiers that are counted leave out those in use and never are those of the log.
 func TestWindowIdentifiers(t *testing.T) {
 	var w window

@@ -8,7 +8,6 @@ import (
 	"net"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/spate-io/spate/bus"
@@ -179,13 +178,6 @@ func (p *peer) close() { _ = p.conn.Close() }
 
 // tick is longer than marksEvery, so that what is done soon is done, and no multiple of anything.
 const tick = marksEvery + 11*time.Millisecond + 13*time.Microsecond
-
-// settle waits until all is done that a step has brought about.
-func (r *rig) settle() {
-	synctest.Wait()
-	<-time.After(tick)
-	synctest.Wait()
-}
 
 // other publishes as another door would.
 func (r *rig) other(topic, payload string) error {

@@ -183,17 +183,17 @@ func (s *mSession) sub(text string) *mSub {
 // wanted collects what the subscriptions ask for that select a message.
 func (s *mSession) wanted(m *mMessage, since int) *want {
 	w := &want{m: m}
-	any := false
+	matched := false
 	for _, sub := range s.subs {
 		if !sub.matches(m, m.from == s.id) || sub.from > since {
 			continue
 		}
-		any = true
+		matched = true
 		w.qos = max(w.qos, sub.qos)
 		w.retain = w.retain || sub.rap && m.retain
 		w.add(sub)
 	}
-	if !any {
+	if !matched {
 		return nil
 	}
 	w.qos = min(w.qos, m.qos)

@@ -77,7 +77,8 @@ func (s *session) loseLocked(to uint64, why string) {
 
 // cutLocked has the session not get what it has no room for. What comes when it has had some of the rest, it gets again.
 func (s *session) cutLocked(places []uint64) {
-	g, all := &s.lasting.gap, places
+	var all []uint64
+	g := &s.lasting.gap
 	if g.to > s.lasting.next { // there is one still ahead: it grows
 		at := sort.Search(len(places), func(i int) bool { return places[i] >= g.to })
 		all = places[at:]
