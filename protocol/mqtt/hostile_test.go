@@ -410,3 +410,33 @@ func TestDelayedWillOfARefusedClient(t *testing.T) {
 	again.ended()
 	watch.gets("w=gone q0")
 }
+
+// After a crash, the will of a client is published only if its user may still publish it.
+func TestWillAfterARightIsWithdrawn(t *testing.T) {
+	for withdrawn, grace := range map[bool]time.Duration{false: 100 * time.Millisecond, true: 3 * time.Second} { // the rules change within it
+		var log lockedBuffer
+		b := newBroker(t, settings{
+			users: map[string]string{"root": "r", "anna": "a"}, config: mqtt.Config{WillGrace: grace},
+			log: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		b.connect(t, packet.V5, "anna", user("anna", "a"), will(packet.Will{Topic: "news/anna", Payload: []byte("gone")}))
+		b.Crash()
+		if withdrawn {
+			config := b.auth
+			config.Roles = map[string]auth.Role{"all": config.Roles["all"], "news": {Publish: []string{"end"}}}
+			if err := b.App().Auth().Reload(config); err != nil {
+				t.Fatal(err)
+			}
+		}
+		watch := b.connect(t, packet.V5, "watch", user("root", "r")).sub(0, "news/#")
+		if withdrawn && !until(func() bool { return strings.Contains(log.String(), "a will is not published") }) {
+			t.Error("nobody is told that the will is not published")
+		}
+		if withdrawn {
+			watch.say("news/end", "x", 0)
+			watch.gets("news/end=x q0")
+		} else {
+			watch.gets("news/anna=gone q0")
+		}
+	}
+}
