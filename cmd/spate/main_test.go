@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", os.Getenv("GORACE"))
 			all := &servers{byName: make(map[string]*serving)}
 			env.Values[serversKey{}] = all
 			env.Defer(all.kill)
