@@ -368,7 +368,7 @@ func TestInfoJSON(t *testing.T) {
 
 // A listener's own rate counts where it is the lesser one, with a small burst.
 func TestOwnAcceptRate(t *testing.T) {
-	for _, tt := range []struct{ limit, own, burst int }{{maxInt, 50, 5}, {50, 0, 50}, {20, 50, 20}} {
+	for _, tt := range []struct{ limit, own, burst int }{{maxInt, 500, 10}, {50, 0, 50}, {20, 50, 20}} {
 		p := newPace(tt.limit, tt.own)
 		now, free := time.Now(), 0
 		for p.take(now) == 0 {

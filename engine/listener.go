@@ -30,7 +30,7 @@ type ListenOptions struct {
 	TLS *tls.Config
 	// Driver overrides Options.Driver for this listener.
 	Driver string
-	// AcceptRate is the number of connections accepted in a second, with a burst of a tenth of it, if that is less than Limits.AcceptRate. Default: only that counts.
+	// AcceptRate is the number of connections accepted in a second, with a burst of a fiftieth of it, if that is less than Limits.AcceptRate. Default: only that counts.
 	// It is for protocols whose clients all come back at once, and of which opening a connection is the least that they ask for.
 	AcceptRate int
 }
@@ -227,7 +227,7 @@ func (l *Listener) sleep(d time.Duration) bool {
 // newPace returns the pace of a listener whose protocol may have one of its own.
 func newPace(limit, own int) pace {
 	if own > 0 && own < limit {
-		return pace{rate: own, burst: max(1, own/10)}
+		return pace{rate: own, burst: max(1, own/50)}
 	}
 	return pace{rate: limit, burst: limit}
 }

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// A loop is an epoll instance, two queues of jobs, and the workers that take
+// A loop is an epoll instance, three queues of jobs, and the workers that take
 // from them. Any worker polls the sockets when it finds no job, and one that
 // finds another waiting for them ends: there are as many workers as handlers
 // are blocked, and about two more.
@@ -21,7 +21,9 @@ import (
 // Requests come before output that others have pushed, and the sockets are
 // looked at again after flushesPerPoll of the latter. So a publisher is served
 // while its last fan-out to thousands is still leaving, and what it publishes
-// meanwhile leaves in the same writes.
+// meanwhile leaves in the same writes. Connections whose peers have gone come
+// last, endsPerPoll at a time: nobody waits for them, and ten thousand may go at
+// once.
 type loop struct {
 	eng     *Engine
 	epfd    int
@@ -34,8 +36,11 @@ type loop struct {
 	mu      sync.Mutex
 	turns   jobQueue // connections with something to read, serve or close
 	flushes jobQueue // connections with output that was pushed to them
+	ends    jobQueue // connections whose peers have gone
 	turned  int      // jobs taken from each since the last poll
 	flushed int
+	ended   int
+	more    bool // the last poll did not see all events that there were
 	free    int  // workers that will look at the queues without waiting for a socket
 	polling bool // a worker uses busy
 	parked  bool // a worker uses idle, and waits for a socket
@@ -116,6 +121,9 @@ func (l *loop) work() {
 	defer l.scratch.put(scratch)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.total > manyWorkers {
+		l.yieldLocked()
+	}
 	yielded := false
 	for {
 		switch {
@@ -126,9 +134,7 @@ func (l *loop) work() {
 			return
 		case !yielded:
 			// Handlers that were woken, and timers, come before more work.
-			l.mu.Unlock()
-			runtime.Gosched()
-			l.mu.Lock()
+			l.yieldLocked()
 			yielded = true
 		case !l.closed && !l.polling && l.pollLocked():
 			yielded = false
@@ -140,6 +146,13 @@ func (l *loop) work() {
 			yielded = false
 		}
 	}
+}
+
+// yieldLocked lets other goroutines run.
+func (l *loop) yieldLocked() {
+	l.mu.Unlock()
+	runtime.Gosched()
+	l.mu.Lock()
 }
 
 // leaveLocked is the end of a worker. The last one closes the epoll instance:
@@ -155,17 +168,17 @@ func (l *loop) leaveLocked() {
 	}
 }
 
-// nextLocked takes the next job: turns first, but neither kind without end.
-// When both have had their share, or one is done and the other has, it is time
-// to look at the sockets again.
+// nextLocked takes the next job: turns first, then flushes, then ends, but no kind without end.
+// When each that there are has had its share, it is time to look at the sockets again.
 func (l *loop) nextLocked() (c *epollConn, flush bool) {
 	turn := l.turns.n > 0 && l.turned < turnsPerPoll
 	flush = l.flushes.n > 0 && l.flushed < flushesPerPoll
-	if !turn && !flush {
-		if l.turns.n+l.flushes.n > 0 && !l.polling {
+	end := l.ends.n > 0 && l.ended < endsPerPoll && !l.more
+	if !turn && !flush && !end {
+		if l.jobsLocked() > 0 && !l.polling {
 			l.pollLocked()
 		}
-		turn, flush = l.turns.n > 0, l.flushes.n > 0
+		turn, flush, end = l.turns.n > 0, l.flushes.n > 0, l.ends.n > 0
 	}
 	switch {
 	case turn:
@@ -174,9 +187,14 @@ func (l *loop) nextLocked() (c *epollConn, flush bool) {
 	case flush:
 		l.flushed++
 		return l.flushes.pop(), true
+	case end:
+		l.ended++
+		return l.ends.pop(), false
 	}
 	return nil, false
 }
+
+func (l *loop) jobsLocked() int { return l.turns.n + l.flushes.n + l.ends.n }
 
 // runLocked runs the next job, with the lock released. It returns false if
 // there is none.
@@ -186,7 +204,7 @@ func (l *loop) runLocked(scratch *[scratchSize]byte) bool {
 		return false
 	}
 	l.free--
-	if !l.parked || l.turns.n+l.flushes.n > 0 {
+	if !l.parked || l.jobsLocked() > 0 {
 		l.wakeLocked()
 	}
 	l.mu.Unlock()
@@ -225,14 +243,14 @@ func (l *loop) turn(c *epollConn, scratch *[scratchSize]byte) (again bool) {
 // some too, while the lock was released.
 func (l *loop) pollLocked() bool {
 	l.polling = true
-	l.turned, l.flushed = 0, 0
+	l.turned, l.flushed, l.ended = 0, 0, 0
 	l.mu.Unlock()
 	l.busy.wait(l.epfd)
 	l.busy.collect(&l.eng.table)
 	l.mu.Lock()
 	l.polling = false
 	l.queueLocked(&l.busy)
-	return l.turns.n+l.flushes.n > 0
+	return l.jobsLocked() > 0
 }
 
 // parkLocked waits until there are events and queues their connections. The
@@ -253,11 +271,9 @@ func (l *loop) parkLocked() {
 }
 
 func (l *loop) queueLocked(p *poll) {
-	for i, c := range p.ready {
-		l.turns.push(c)
-		p.ready[i] = nil
-	}
-	p.ready = p.ready[:0]
+	p.ready = l.turns.pushAll(p.ready)
+	p.gone = l.ends.pushAll(p.gone)
+	l.more = p.n == eventsPerPoll
 }
 
 // A poll is the events of one look at the sockets.
@@ -267,6 +283,7 @@ type poll struct {
 	tags   []uint64
 	conns  []*Conn
 	ready  []*epollConn          // those that need a worker
+	gone   []*epollConn          // those that need one to be closed
 	try    func(fd uintptr) bool // for Go's poller; only to park
 }
 
@@ -277,8 +294,8 @@ func (p *poll) wait(epfd int) bool {
 	return p.n != 0
 }
 
-// collect tells the connections what happened to their sockets, and gathers in
-// ready those that need a worker.
+// collect tells the connections what happened to their sockets, and gathers
+// those that need a worker.
 func (p *poll) collect(t *table) {
 	if p.n == 0 {
 		return
@@ -291,7 +308,12 @@ func (p *poll) collect(t *table) {
 	p.conns = t.find(p.conns[:0], p.tags)
 	for i, c := range p.conns {
 		p.conns[i] = nil
-		if c != nil && c.ready(p.events[i].Events) { // nil: closed since the kernel queued the event
+		what := p.events[i].Events
+		switch {
+		case c == nil || !c.ready(what): // nil: closed since the kernel queued the event
+		case what&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0:
+			p.gone = append(p.gone, c.sock.(*epollConn))
+		default:
 			p.ready = append(p.ready, c.sock.(*epollConn))
 		}
 	}
@@ -332,6 +354,15 @@ func (q *jobQueue) push(c *epollConn) {
 	}
 	q.ring[(q.head+q.n)&(len(q.ring)-1)] = c
 	q.n++
+}
+
+// pushAll pushes some, and returns their slice, emptied.
+func (q *jobQueue) pushAll(some []*epollConn) []*epollConn {
+	for _, c := range some {
+		q.push(c)
+	}
+	clear(some)
+	return some[:0]
 }
 
 func (q *jobQueue) pop() *epollConn {
