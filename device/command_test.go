@@ -237,6 +237,22 @@ func TestCommandResumed(t *testing.T) {
 	})
 }
 
+// What a device has subscribed to counts also if its connection ends, and the next one resumes its session, before that was noted; but not for a new session.
+func TestSubscribedJustBeforeResuming(t *testing.T) {
+	for resumed, want := range map[bool][]string{true: {"a"}, false: nil} {
+		synctest.Test(t, func(t *testing.T) {
+			k := start(t, device.Config{})
+			c := k.connectSession(device.Session{ID: "fan"})
+			k.devices().Subscribed(c, "$devices/fan/commands/+/request/#", true)
+			k.devices().Disconnected(c, "")
+			k.connectSession(device.Session{ID: "fan", Resumed: resumed})
+			k.Settle()
+			k.send("a", time.Hour)
+			k.wantRequests(fmt.Sprintf("resumed: %v", resumed), want...)
+		})
+	}
+}
+
 // A command that is sent and neither acknowledged nor answered is sent again, less and less often, as long as the device is connected.
 func TestCommandResend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

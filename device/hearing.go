@@ -1,14 +1,17 @@
 package device
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+
+	"github.com/spate-io/spate/consumer"
+	"github.com/spate-io/spate/event"
 )
 
-// hearing is what a device has subscribed to on its last connection, or has from the session that it resumed. Nothing is sent to who cannot hear it, and
-// nothing twice that the session has.
+// hearing is what a device has subscribed to in its session. Nothing is sent to who cannot hear it, and nothing twice that the session has.
 type hearing struct {
-	Epoch    uint64 `json:"epoch"` // of the connection
+	Epoch    uint64 `json:"epoch"` // of the last connection that has subscribed, or resumed the session
 	Commands bool   `json:"commands,omitempty"`
 	Delta    bool   `json:"delta,omitempty"`
 	Kept     bool   `json:"kept,omitempty"` // while it is away, its session keeps differences of the state
@@ -18,29 +21,28 @@ type hearing struct {
 // hearingName is the name of the state of the consumer of the inbox that has it.
 const hearingName = "hearing"
 
-// hearing returns what the device hears. Who changes it keeps it with keepHearing.
-func (t *turn) hearing() (*hearing, error) {
-	if t.hears != nil {
-		return t.hears, nil
-	}
-	data, err := t.Delivery.Get(t.ctx, hearingName)
-	h := &hearing{}
-	if err == nil && len(data) > 0 {
-		if err = json.Unmarshal(data, h); err != nil {
-			err = fmt.Errorf("the subscriptions that are stored of a device cannot be read: %w", err)
+// hearing returns what the device hears: nothing if it has begun another session since it subscribed. Who changes it keeps it with keepHearing.
+func (t *turn) hearing(e *entry) (*hearing, error) {
+	if t.hears == nil {
+		data, err := t.Delivery.Get(t.ctx, hearingName)
+		h := &hearing{}
+		if err == nil && len(data) > 0 {
+			if err = json.Unmarshal(data, h); err != nil {
+				err = fmt.Errorf("the subscriptions that are stored of a device cannot be read: %w", err)
+			}
 		}
+		if err != nil {
+			return nil, err
+		}
+		t.hears = h
 	}
-	if err != nil {
-		return nil, err
+	if t.hears.Epoch < e.Since {
+		*t.hears = hearing{}
 	}
-	t.hears = h
-	return h, nil
+	return t.hears, nil
 }
 
 func (t *turn) keepHearing() error {
-	if t.hears.Epoch == 0 {
-		return t.Delete(hearingName)
-	}
 	data, err := json.Marshal(t.hears)
 	if err != nil {
 		return err
@@ -48,25 +50,31 @@ func (t *turn) keepHearing() error {
 	return t.Put(hearingName, data)
 }
 
-// came handles a presence event. A device that has resumed its session, and is still connected, hears at once; any other one once it has subscribed.
-func (t *turn) came() error {
-	var p Presence
-	if err := json.Unmarshal(t.Event.Data, &p); err != nil || p.State != Online {
-		return nil // nobody but the service publishes on that subject
+// hasResumed adds an event for the inbox, if the device has subscribed to something in the session that it has resumed. Most have not, and are spared it.
+func (s *Service) hasResumed(ctx context.Context, e *entry, events []*event.Event) ([]*event.Event, error) {
+	v, err := s.store.Get(ctx, consumer.StateKey(inbox, hearingName, e.ID))
+	if err != nil {
+		return nil, fmt.Errorf("reading the subscriptions of the device %q: %w", e.ID, err)
 	}
+	if v.Revision == 0 {
+		return events, nil
+	}
+	return append(events, s.input(e.ID, inputResumed, fmt.Append(nil, e.Epoch))), nil
+}
+
+// resumed tells a device that has resumed its session what that does not have: it hears at once, any other one once it has subscribed.
+func (t *turn) resumed() error {
 	e, err := t.read(t.ctx, t.id)
-	if err != nil || !e.Online || e.Epoch != p.Epoch {
+	if err != nil || !e.Online || string(t.Event.Data) != fmt.Sprint(e.Epoch) {
 		return err
 	}
-	h, err := t.hearing()
+	h, err := t.hearing(&e)
 	if err != nil || h.Epoch == 0 {
 		return err
 	}
 	tell := h.Delta && !(h.Kept && h.Away)
-	if h.Epoch, h.Away = e.Epoch, false; !e.Resumed {
-		*h = hearing{}
-	}
-	if err := t.keepHearing(); err != nil || !e.Resumed {
+	h.Epoch, h.Away = e.Epoch, false
+	if err := t.keepHearing(); err != nil {
 		return err
 	}
 	if tell {
@@ -95,14 +103,14 @@ func (t *turn) ready() error {
 		return nil // only the service says so
 	}
 	e, err := t.read(t.ctx, t.id)
-	if err != nil || e.Epoch != now.Epoch {
+	if err != nil || now.Epoch < e.Since { // it has begun another session meanwhile
 		return err
 	}
-	h, err := t.hearing()
+	h, err := t.hearing(&e)
 	if err != nil {
 		return err
 	}
-	if h.Epoch != now.Epoch {
+	if h.Epoch < now.Epoch {
 		*h = hearing{Epoch: now.Epoch}
 	}
 	delta, commands := now.Delta && !h.Delta, now.Commands && !h.Commands
@@ -135,12 +143,12 @@ func (t *turn) tellState() error {
 
 // noteDelta notes that a difference is told, which the session of a device that is away keeps for it.
 func (t *turn) noteDelta() error {
-	h, err := t.hearing()
-	if err != nil || !h.Delta || !h.Kept || h.Away {
-		return err
-	}
 	e, err := t.read(t.ctx, t.id)
 	if err != nil || e.Online {
+		return err
+	}
+	h, err := t.hearing(&e)
+	if err != nil || !h.Delta || !h.Kept || h.Away {
 		return err
 	}
 	h.Away = true

@@ -25,6 +25,7 @@ const (
 	inputCall      = "call"      // give it a command
 	inputDelivered = "delivered" // it has acknowledged the command that the data names
 	inputReady     = "ready"     // it has subscribed to what is said to it
+	inputResumed   = "resumed"   // it has connected again, with the session in which it has subscribed to that
 	inputTick      = "tick"      // the time has come that the data names
 )
 
@@ -34,7 +35,7 @@ func inboxConfig() stream.Config {
 	return stream.Config{
 		Name: inbox, Partitions: inboxPartitions, Key: "level:2", MaxEventBytes: maxInput,
 		Subjects: []string{
-			root + "presence", root + "state/reported", root + "state/desired", root + "state/update", root + "state/get",
+			root + "state/reported", root + "state/desired", root + "state/update", root + "state/get",
 			root + "commands/+/response", root + "commands/+/error", bus.InboxRoot + "/#",
 		},
 	}
@@ -103,8 +104,6 @@ func (s *Service) handle(ctx context.Context, d *consumer.Delivery) error {
 // said handles what devices and applications say.
 func (t *turn) said(tail string) error {
 	switch tail {
-	case "presence":
-		return t.came()
 	case "state/reported", "state/desired":
 		return t.update(sectionRequest(strings.TrimPrefix(tail, "state/"), t.Event.Data))
 	case "state/update":
@@ -132,6 +131,8 @@ func (t *turn) own(tail string) error {
 		return t.delivered(string(t.Event.Data))
 	case inputReady:
 		return t.ready()
+	case inputResumed:
+		return t.resumed()
 	case inputTick:
 		return t.tick()
 	}

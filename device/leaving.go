@@ -3,6 +3,9 @@ package device
 import (
 	"context"
 	"errors"
+	"maps"
+	"runtime"
+	"slices"
 	"time"
 
 	"github.com/spate-io/spate/event"
@@ -11,22 +14,23 @@ import (
 
 // leaving is a connection that has ended and of which the registry does not know yet.
 type leaving struct {
+	id     string // of the device
 	epoch  uint64
 	at     time.Time
 	reason string
 }
 
 // leave queues it. There is one for a device at most, the last, so that the queue is never longer than there were devices connected.
-func (s *Service) leave(id string, l leaving) {
-	s.keepLeaving(id, l)
+func (s *Service) leave(l leaving) {
+	s.keepLeaving(l)
 	signal(s.some)
 }
 
-func (s *Service) keepLeaving(id string, l leaving) {
+func (s *Service) keepLeaving(l leaving) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.left[id].epoch < l.epoch {
-		s.left[id] = l
+	if s.left[l.id].epoch < l.epoch {
+		s.left[l.id] = l
 	}
 }
 
@@ -38,23 +42,13 @@ func signal(c chan struct{}) {
 	}
 }
 
-// takeLeaving takes some of the queue.
+// takeLeaving takes the queue. It does no more under the lock: when ten thousand go at once, all of them wait for whoever is interrupted while holding it.
 func (s *Service) takeLeaving() map[string]leaving {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	most := min(leavingBatch, max(1, s.store.Limits().Operations/8)) // a put, a requirement, and the event in several streams
-	some := map[string]leaving{}
-	for id, l := range s.left {
-		if len(some) == most {
-			break
-		}
-		some[id] = l
-		delete(s.left, id)
-	}
-	if len(s.left) == 0 {
-		s.left = map[string]leaving{} // a map keeps the size that it once had
-	}
-	return some
+	all := s.left
+	s.left = map[string]leaving{}
+	return all
 }
 
 // flush marks all devices in the queue as offline, many with one commit.
@@ -62,39 +56,44 @@ func (s *Service) flush(ctx context.Context) error {
 	if err := s.keepNotices(); err != nil { // what was told of a device before it went comes first
 		return err
 	}
+	most := min(leavingBatch, max(1, s.store.Limits().Operations/8)) // a put, a requirement, and the event in several streams
 	for {
-		some := s.takeLeaving()
-		if len(some) == 0 {
+		all := slices.Collect(maps.Values(s.takeLeaving()))
+		if len(all) == 0 {
 			return nil
 		}
-		err := s.depart(ctx, some)
-		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrTooLarge) {
-			err = nil
-			for id, l := range some { // one by one
-				if failed := s.departOne(ctx, id, l); failed != nil {
-					err = failed
-					s.keepLeaving(id, l)
+		for some := range slices.Chunk(all, most) {
+			if err := s.departAll(ctx, some); err != nil {
+				for _, l := range all { // those that have departed do so once
+					s.keepLeaving(l)
 				}
+				return err
 			}
-		} else if err != nil {
-			for id, l := range some {
-				s.keepLeaving(id, l)
-			}
-		}
-		if err != nil {
-			return err
 		}
 	}
 }
 
+// departAll marks devices as offline with one commit, or one by one if that does not go.
+func (s *Service) departAll(ctx context.Context, some []leaving) error {
+	err := s.depart(ctx, some)
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrTooLarge) {
+		err = nil
+		for i := range some {
+			err = errors.Join(err, s.depart(ctx, some[i:i+1]))
+		}
+	}
+	return err
+}
+
 // depart marks devices as offline with one commit, except those that have connected again. It holds the locks of all of them; who else holds one waits for nothing
 // but the store.
-func (s *Service) depart(ctx context.Context, some map[string]leaving) error {
+func (s *Service) depart(ctx context.Context, some []leaving) error {
 	b := &store.Batch{}
 	var events []*event.Event
-	for id, l := range some {
-		defer s.locks.lock(id)()
-		e, err := s.read(ctx, id)
+	for _, l := range some {
+		defer s.locks.lock(l.id)()
+		runtime.Gosched() // thousands may go at once, which is half a second of work, and others wait for this processor
+		e, err := s.read(ctx, l.id)
 		if err != nil {
 			return err
 		}
@@ -108,10 +107,6 @@ func (s *Service) depart(ctx context.Context, some map[string]leaving) error {
 		return nil
 	}
 	return s.commit(b, events...)
-}
-
-func (s *Service) departOne(ctx context.Context, id string, l leaving) error {
-	return s.depart(ctx, map[string]leaving{id: l})
 }
 
 // gone adds to a batch that a device has gone, unless it has come back.
@@ -138,7 +133,7 @@ func (s *Service) sweep(ctx context.Context) error {
 	at := s.now()
 	return s.each(ctx, func(e *entry) {
 		if e.Online && e.Life != s.life {
-			s.leave(e.ID, leaving{epoch: e.Epoch, at: at, reason: restarted})
+			s.leave(leaving{id: e.ID, epoch: e.Epoch, at: at, reason: restarted})
 		}
 	})
 }

@@ -93,12 +93,16 @@ func (s *Service) Connected(ctx context.Context, c Session) (epoch uint64, err e
 			e.FirstSeen = at
 		}
 		e.Online, e.Life, e.LastSeen = true, s.life, at
-		e.Resumed = c.Resumed
 		e.Address, e.Protocol, e.User = c.Remote, c.Protocol, c.User
 		e.Epoch++
-		epoch = e.Epoch
+		if epoch = e.Epoch; !c.Resumed || e.Since == 0 {
+			e.Since = epoch
+		}
 		told, err := s.presence(e, at, "")
 		events := []*event.Event{told}
+		if c.Resumed && err == nil {
+			events, err = s.hasResumed(ctx, e, events)
+		}
 		if e.Absent && err == nil {
 			e.Absent = false
 			told, err = s.tell(subjectOf(e.ID, "present"), Absence{ID: e.ID, LastHeard: at, At: at})
@@ -130,7 +134,7 @@ func (s *Service) Disconnected(c Session, reason string) {
 	if at.IsZero() {
 		at = s.now()
 	}
-	s.leave(c.ID, leaving{epoch: c.Epoch, at: at, reason: reason})
+	s.leave(leaving{id: c.ID, epoch: c.Epoch, at: at, reason: reason})
 }
 
 // cut returns at most so many bytes of a text, and whole characters.

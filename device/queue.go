@@ -84,8 +84,8 @@ func (t *turn) reachable() (bool, error) {
 	if err != nil || e.revision == 0 || e.FirstSeen.IsZero() || !e.Online {
 		return e.revision != 0 && e.FirstSeen.IsZero(), err
 	}
-	h, err := t.hearing()
-	return err == nil && h.Commands && h.Epoch == e.Epoch, err
+	h, err := t.hearing(&e)
+	return err == nil && h.Commands, err
 }
 
 // pump sends commands that wait, in order, as many as the window allows.

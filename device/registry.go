@@ -31,13 +31,62 @@ type Device struct {
 	LastSeen  time.Time `json:"last_seen,omitzero"`
 }
 
-// entry is a device as it is stored.
+// entry is a device with what only the service knows of it.
 type entry struct {
 	Device
-	Life    event.ID `json:"life,omitzero"`     // of the process with which it was connected last
-	Resumed bool     `json:"resumed,omitempty"` // the last connection has the session of the one before
+	Life  event.ID // of the process with which it was connected last
+	Since uint64   // the epoch of the connection with which its session began: later ones have resumed that
 
 	revision uint64
+}
+
+// record is an entry as it is stored, in half the bytes that a [Device] has as JSON: each connection writes one.
+type record struct {
+	Type     string   `json:"t,omitempty"`
+	Tags     []string `json:"g,omitempty"`
+	Declared bool     `json:"d,omitempty"`
+	Online   bool     `json:"o,omitempty"`
+	Absent   bool     `json:"x,omitempty"`
+	Epoch    uint64   `json:"e,omitempty"`
+	Since    uint64   `json:"s,omitempty"`
+	Address  string   `json:"a,omitempty"`
+	Protocol string   `json:"p,omitempty"`
+	User     string   `json:"u,omitempty"`
+	First    int64    `json:"f,omitempty"` // Unix nanoseconds
+	Last     int64    `json:"l,omitempty"`
+	Life     event.ID `json:"i,omitzero"`
+}
+
+func (e *entry) record() *record {
+	return &record{
+		Type: e.Type, Tags: e.Tags, Declared: e.Declared, Online: e.Online, Absent: e.Absent, Epoch: e.Epoch, Since: e.Since,
+		Address: e.Address, Protocol: e.Protocol, User: e.User, First: nanos(e.FirstSeen), Last: nanos(e.LastSeen), Life: e.Life,
+	}
+}
+
+func (r *record) entry(id string, revision uint64) entry {
+	return entry{
+		Device: Device{
+			ID: id, Type: r.Type, Tags: r.Tags, Declared: r.Declared, Online: r.Online, Absent: r.Absent, Epoch: r.Epoch,
+			Address: r.Address, Protocol: r.Protocol, User: r.User, FirstSeen: fromNanos(r.First), LastSeen: fromNanos(r.Last),
+		},
+		Life: r.Life, Since: r.Since, revision: revision,
+	}
+}
+
+// nanos returns Unix nanoseconds, and 0 for no time.
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromNanos(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
 }
 
 // The keys of the store.
@@ -60,17 +109,17 @@ func (s *Service) read(ctx context.Context, id string) (entry, error) {
 }
 
 func decodeEntry(stored store.Entry) (e entry, err error) {
-	if err := json.Unmarshal(stored.Data, &e); err != nil {
+	var r record
+	if err := json.Unmarshal(stored.Data, &r); err != nil {
 		return e, fmt.Errorf("the device that is stored as %q cannot be read: %w", stored.Key, err)
 	}
-	e.revision = stored.Revision
-	return e, nil
+	return r.entry(strings.TrimPrefix(stored.Key, registryPrefix), stored.Revision), nil
 }
 
 // put adds a device to a batch, which fails if somebody else has changed the device meanwhile.
 func (e *entry) put(b *store.Batch) error {
 	key := registryPrefix + e.ID
-	data, err := json.Marshal(e)
+	data, err := json.Marshal(e.record())
 	if err != nil {
 		return err
 	}
