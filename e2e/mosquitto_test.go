@@ -309,3 +309,26 @@ func TestMosquittoOverUnix(t *testing.T) {
 	m.pub(t, "-t", "a", "-m", "x")
 	got(t, "over a Unix socket", s.received(), "a 1 0 x")
 }
+
+// Topics are subjects: what a device publishes is captured by a stream, and read with redis-cli and curl; what they publish reaches the device.
+func TestMosquittoAndTheOthers(t *testing.T) {
+	n := serve(t, "--config", write(t, "spate.yaml", "listen: ['mqtt://127.0.0.1:0', 'resp://127.0.0.1:0', 'http://127.0.0.1:0']\nstreams: [{name: sensors, subjects: ['sensors/#']}]\n"))
+	redis := func(args ...string) string {
+		return must(t, "redis-cli", append([]string{"-p", n.port("resp")}, args...)...)
+	}
+	base := "http://" + n.urls["http"]
+	for _, version := range mqttVersions {
+		m, topic := mosquittoTo(n, version), "sensors/"+version
+		m.pub(t, "-q", "1", "-t", topic, "-m", "21.5 from mosquitto")
+		if read := redis("XREAD", "STREAMS", topic, "0"); !strings.Contains(read, "21.5 from mosquitto") {
+			t.Errorf("%s: XREAD prints\n%s", version, read)
+		}
+		follow(t, "21.5 from mosquitto", "curl", "-sSN", base+"/v1/subscribe?stream=sensors&from=beginning&filter="+topic)
+
+		s := m.sub(t, 3, "-q", "1", "-t", "sensors/+")
+		redis("XADD", topic, "*", "data", "22 from XADD")
+		redis("PUBLISH", topic, "23 from PUBLISH")
+		must(t, "curl", "-sS", "--fail", "-d", "24 from curl", base+"/v1/publish/"+topic)
+		got(t, version, s.received(), topic+" 1 0 22 from XADD", topic+" 1 0 23 from PUBLISH", topic+" 1 0 24 from curl")
+	}
+}

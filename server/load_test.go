@@ -276,3 +276,15 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// A node that is told nothing speaks with redis-cli, mosquitto_pub and curl, where they look for one, on this machine.
+func TestDefaultListeners(t *testing.T) {
+	s, err := Load(Sources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Listener{{URL: "resp://127.0.0.1:6379"}, {URL: "mqtt://127.0.0.1:1883"}, {URL: "http://127.0.0.1:8080"}}
+	if !reflect.DeepEqual(s.Listen, want) {
+		t.Errorf("it listens on %+v", s.Listen)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spate-io/spate/protocol/mqtt"
 	"github.com/spate-io/spate/protocol/mqtt/packet"
 )
 
@@ -331,5 +332,21 @@ func TestResponseInformation(t *testing.T) {
 		if c := b.connect(t, packet.V5, "x", options...); c.connack.Properties.Has(packet.ResponseInfo) {
 			t.Errorf("%s: %+v", name, c.connack.Properties)
 		}
+	}
+}
+
+// A node that sends everybody elsewhere says where in version 5, and lets nobody in (§4.11).
+func TestServerReference(t *testing.T) {
+	b := newBroker(t, settings{config: mqtt.Config{Server: "other.example:1883"}})
+	for v, want := range map[packet.Version]packet.Code{packet.V311: packet.ServerUnavailable, packet.V5: packet.UseAnotherServer} {
+		c := b.open(t, v).hello("x")
+		ack := c.answer()
+		if ack.Code != want {
+			t.Errorf("%s: the code is %s, want %s", v, ack.Code, want)
+		}
+		if v == packet.V5 && (ack.Properties == nil || ack.Properties.ServerReference != "other.example:1883") {
+			t.Errorf("the properties are %+v", ack.Properties)
+		}
+		c.ended()
 	}
 }

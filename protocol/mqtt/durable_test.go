@@ -2,10 +2,12 @@ package mqtt_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/spate-io/spate/protocol/mqtt"
 	"github.com/spate-io/spate/protocol/mqtt/packet"
 	"github.com/spate-io/spate/store"
 )
@@ -208,4 +210,56 @@ func TestMalformedMessageIsNotTaken(t *testing.T) {
 	c = b.connect(t, packet.V5, "c", resume, expiry(100))
 	c.put(packet.OutPublish{Topic: "a", Payload: []byte("x"), QoS: 2, ID: 7, Dup: true})
 	other.gets("a=x q2")
+}
+
+// With ack: received, the acknowledgement does not wait for the disk, nor for whether that takes it.
+func TestAckReceived(t *testing.T) {
+	b := newBroker(t, settings{config: mqtt.Config{Ack: mqtt.AckReceived}})
+	for qos := byte(1); qos <= 2; qos++ {
+		waits := b.connect(t, packet.V5, "waits", expiry(100)).sub(qos, "a")
+		waits.bye()
+		c := b.connect(t, packet.V5, "sender")
+		b.FailCommits(1, b.Appends("a"), errDisk)
+		c.put(packet.OutPublish{Topic: "a", Payload: []byte("lost"), QoS: qos})
+		c.say("a", "kept", qos)
+		waits = b.connect(t, packet.V5, "waits", resume, expiry(100))
+		waits.gets(fmt.Sprintf("a=kept q%d", qos))
+	}
+}
+
+// What waits when a subscription is replaced by one of QoS 0 is not lost, nor when that is changed again, also across a crash: [MQTT-3.8.4-4].
+func TestSubscribeAgainWithQoS0(t *testing.T) {
+	for _, v := range []packet.Version{packet.V311, packet.V5} {
+		b := newBroker(t, settings{drain: 250 * time.Millisecond, config: mqtt.Config{Limits: mqtt.Limits{Inflight: 1}}})
+		c := b.connect(t, v, "c", expiry(100)).sub(1, "a/+", "x")
+		publisher := b.connect(t, v, "publisher")
+		publisher.say("x", "fills the window", 1)
+		first := c.message()
+		publisher.say("a/1", "1", 1)
+		publisher.say("a/2", "2", 1)
+		c.sub(0, "a/+")
+		publisher.say("a/3", "3", 1)
+		if live := c.message(); live.String() != "a/3=3 q0" {
+			t.Errorf("with QoS 0 comes %s", live)
+		}
+		c.sub(1, "a/+")
+		publisher.say("a/4", "4", 1)
+		c.sub(0, "a/+")
+		b.Crash()
+		c = b.connect(t, v, "c", resume, expiry(100))
+		if again := c.message(); again.Topic != "x" || again.ID != first.ID {
+			t.Errorf("first comes %s again", again)
+		} else {
+			c.accept(again)
+		}
+		for _, want := range []string{"a/1=1 q1", "a/2=2 q1", "a/4=4 q1"} {
+			m := c.message()
+			if m.Dup = false; m.String() != want {
+				t.Errorf("%s in place of %s", m, want)
+			}
+			c.accept(m)
+		}
+		b.connect(t, v, "publisher").say("a/5", "5", 1)
+		c.gets("a/5=5 q0")
+	}
 }

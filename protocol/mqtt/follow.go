@@ -85,8 +85,13 @@ func (s *session) noteLocked(subject string, offset uint64, size int) {
 func (s *session) keepUpLocked() {
 	s.lasting.behind, s.lasting.gap = false, gap{}
 	for sub := range s.subs.all {
-		if sub.log() != nil {
-			sub.log().leave()
+		if sub.log() == nil {
+			continue
+		}
+		sub.log().leave()
+		if sub.bonds.earlier = nil; sub.qos == 0 { // what it has replaced is done with
+			s.broker.releaseBacklog(sub.log())
+			sub.bonds.backlog = nil
 		}
 	}
 }
@@ -153,11 +158,13 @@ func (s *session) placesLocked(from, to uint64, most int) []uint64 {
 		if sub.log() == nil {
 			continue
 		}
-		if at := max(from, sub.start()); at < g.to {
-			places = sub.log().between(places, at, min(to, g.from), most)
-			places = sub.log().between(places, g.to, to, most)
+		at, end := sub.span()
+		at, end = max(from, at), min(to, end)
+		if at < g.to {
+			places = sub.log().between(places, at, min(end, g.from), most)
+			places = sub.log().between(places, g.to, end, most)
 		} else {
-			places = sub.log().between(places, at, to, most)
+			places = sub.log().between(places, at, end, most)
 		}
 	}
 	slices.Sort(places)
@@ -238,8 +245,8 @@ func (s *session) sendLoggedLocked(e *event.Event, offset uint64, dup bool) bool
 func (s *session) loggedLocked(e *event.Event, offset uint64) dispatch {
 	d := dispatch{session: s, event: e, meta: metaOf(e)}
 	for sub := range s.subs.all {
-		if sub.shared() == nil && sub.start() <= offset && sub.filter.Match(e.Subject) && !d.excludes(sub) {
-			d.add(sub)
+		if qos, ok := sub.granted(offset); ok && sub.shared() == nil && sub.filter.Match(e.Subject) && !d.excludes(sub) {
+			d.add(sub, qos)
 		}
 	}
 	return d

@@ -308,6 +308,9 @@ func (r *run) subscribe(c *mClient, o op) error {
 	if c.version < packet.V5 {
 		s.NoLocal, s.RetainAsPublished, s.RetainHandling, id = false, false, 0, 0
 	}
+	if old := c.session.sub(s.Filter); old != nil && old.noLocal && !s.NoLocal {
+		return nil // its own messages of before may come then, if others wait for them too: they were sent while they were not wanted, and are now
+	}
 	if id > 0 {
 		q.SubscriptionIDs = []uint32{id}
 	}

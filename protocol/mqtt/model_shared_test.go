@@ -72,6 +72,29 @@ func (d *model) shared(c *mClient, g got) error {
 	return errors.New("no shared subscription owes it")
 }
 
+// makeWay has the last messages of this step wait that have no room beside those by shared subscriptions: which came first is not determined.
+func (c *mClient) makeWay() {
+	for s := c.session; s.under() > c.most; {
+		at := -1
+		for i, w := range c.want {
+			if w.flight != nil && !w.dup && w.flight.group == nil && w.flight.retained == nil {
+				at = i
+			}
+		}
+		if at < 0 {
+			return
+		}
+		w := c.want[at]
+		c.want = slices.Delete(c.want, at, at+1)
+		s.flight = slices.DeleteFunc(s.flight, func(f *mFlight) bool { return f == w.flight })
+		back := &mWaiting{m: w.m, doubt: w.anyDup}
+		if !s.lasts {
+			w.flight, back.want = nil, w
+		}
+		s.waiting = slices.Insert(s.waiting, 0, back)
+	}
+}
+
 // take takes a message out of what a shared subscription owes.
 func (g *mGroup) take(payload string) (m *mMessage, logged bool) {
 	for i, m := range g.waiting {

@@ -31,7 +31,27 @@ type mSub struct {
 	noLocal, rap bool
 	id           uint32
 	from         int // the first message that it is for
+	earlier      []mGrant
 	group        *mGroup
+}
+
+// A mGrant is what a subscription was before it was replaced by one of QoS 0.
+type mGrant struct {
+	from, until int
+	qos         byte
+}
+
+// granted returns the QoS that a message has for the subscription, and whether it is for it.
+func (s *mSub) granted(seq int) (qos byte, ok bool) {
+	if seq >= s.from {
+		return s.qos, true
+	}
+	for _, g := range s.earlier {
+		if g.from <= seq && seq < g.until {
+			return g.qos, true
+		}
+	}
+	return 0, false
 }
 
 func (s *mSub) matches(m *mMessage, own bool) bool {
@@ -61,6 +81,7 @@ type mWaiting struct {
 // A mReplay is the retained messages that a subscription is owed.
 type mReplay struct {
 	sub   *mSub
+	since int // what is retained later may come, or the replay was over by then
 	after string
 	seen  map[string]bool
 }
@@ -131,6 +152,8 @@ type want struct {
 	qos      byte
 	dup      bool
 	anyDup   bool
+	optional bool // it may come
+	anyIDs   bool // whether the subscriptions of before still count depends on whether the session was behind
 	retain   bool
 	ids      []uint32
 	pid      uint16 // 0: any
@@ -162,13 +185,18 @@ func (c *mClient) connected() bool { return c.peer != nil }
 
 // room tells whether another message may be sent.
 func (c *mClient) room() bool {
-	n := 0
-	for _, f := range c.session.flight {
+	n := c.session.under()
+	return n == 0 || n < c.most
+}
+
+// under is how many messages are under way.
+func (s *mSession) under() (n int) {
+	for _, f := range s.flight {
 		if !f.unsent {
 			n++
 		}
 	}
-	return n == 0 || n < c.most
+	return n
 }
 
 func (s *mSession) sub(text string) *mSub {
@@ -185,11 +213,12 @@ func (s *mSession) wanted(m *mMessage, since int) *want {
 	w := &want{m: m}
 	matched := false
 	for _, sub := range s.subs {
-		if !sub.matches(m, m.from == s.id) || sub.from > since {
+		qos, ok := sub.granted(since)
+		if !ok || !sub.matches(m, m.from == s.id) {
 			continue
 		}
 		matched = true
-		w.qos = max(w.qos, sub.qos)
+		w.qos = max(w.qos, qos)
 		w.retain = w.retain || sub.rap && m.retain
 		w.add(sub)
 	}
@@ -309,6 +338,7 @@ func (d *model) again(s *mSession, f *mFlight) *want {
 		w.add(f.retained)
 	} else if now := s.wanted(f.m, f.m.seq); now != nil {
 		w.retain, w.ids = now.retain, now.ids
+		w.anyIDs = slices.ContainsFunc(s.subs, func(sub *mSub) bool { return len(sub.earlier) > 0 })
 	}
 	w.qos, w.dup, w.pid, w.flight, w.unexpiry = f.qos, true, f.pid, f, true
 	return w
@@ -331,7 +361,7 @@ func (d *model) replay(c *mClient) {
 		if r.seen[m.topic] || m.expired(d.now()) || m.from == s.id && r.sub.noLocal {
 			continue
 		}
-		w := &want{m: m, qos: min(m.qos, r.sub.qos), retain: true}
+		w := &want{m: m, qos: min(m.qos, r.sub.qos), retain: true, optional: m.seq > r.since}
 		w.add(r.sub)
 		if w.qos == 0 {
 			c.want = append(c.want, w)
@@ -582,8 +612,12 @@ func (d *model) subscribe(c *mClient, o packet.Subscription, id uint32) {
 		d.join(s, sub)
 	}
 	if old != nil {
-		if sub.group != nil || old.qos > 0 && sub.qos > 0 {
+		sub.earlier = old.earlier
+		switch {
+		case sub.group != nil, old.qos > 0 && sub.qos > 0:
 			sub.from = old.from
+		case s.lasts && old.qos > 0:
+			sub.earlier = append(slices.Clone(old.earlier), mGrant{old.from, sub.from, old.qos})
 		}
 		s.subs[slices.Index(s.subs, old)] = sub
 		for _, r := range s.replay {
@@ -594,9 +628,9 @@ func (d *model) subscribe(c *mClient, o packet.Subscription, id uint32) {
 	} else {
 		s.subs = append(s.subs, sub)
 	}
-	if sub.group == nil && (o.RetainHandling == 0 || o.RetainHandling == 1 && old == nil) {
+	if sub.group == nil && len(d.retained) > 0 && (o.RetainHandling == 0 || o.RetainHandling == 1 && old == nil) {
 		s.replay = slices.DeleteFunc(s.replay, func(r *mReplay) bool { return r.sub == sub })
-		s.replay = append(s.replay, &mReplay{sub: sub, seen: map[string]bool{}})
+		s.replay = append(s.replay, &mReplay{sub: sub, since: d.seq, seen: map[string]bool{}})
 	}
 }
 

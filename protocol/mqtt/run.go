@@ -164,7 +164,8 @@ func (s *session) oldest() (first uint64, ok bool) {
 	if s.lasting.behind {
 		for sub := range s.subs.all {
 			if sub.log() != nil {
-				sub.log().need(max(s.lasting.next, sub.start()))
+				from, _ := sub.span()
+				sub.log().need(max(s.lasting.next, from))
 			}
 		}
 		for _, offset := range s.nextPlacesLocked(1) {

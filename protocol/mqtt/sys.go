@@ -129,7 +129,7 @@ func (b *Broker) publishSys() {
 	put("uptime", strconv.FormatInt(int64(b.now().Sub(b.started)/time.Second), 10)+" seconds")
 	put("clients/connected", s.Connected)
 	put("clients/total", s.Sessions)
-	put("clients/disconnected", max(0, s.Lasting-s.Connected))
+	put("clients/disconnected", max(0, s.Sessions-s.Connected))
 	put("clients/expired", s.ExpiredSessions)
 	put("messages/received", s.Received[0]+s.Received[1]+s.Received[2])
 	put("messages/sent", s.Sent[0]+s.Sent[1]+s.Sent[2])
