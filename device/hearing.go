@@ -103,16 +103,14 @@ func (t *turn) ready() error {
 		return nil // only the service says so
 	}
 	e, err := t.read(t.ctx, t.id)
-	if err != nil || now.Epoch < e.Since { // it has begun another session meanwhile
+	if err != nil || e.revision == 0 || now.Epoch < e.Since { // it has begun another session meanwhile
 		return err
 	}
 	h, err := t.hearing(&e)
 	if err != nil {
 		return err
 	}
-	if h.Epoch < now.Epoch {
-		*h = hearing{Epoch: now.Epoch}
-	}
+	h.Epoch = max(h.Epoch, now.Epoch)
 	delta, commands := now.Delta && !h.Delta, now.Commands && !h.Commands
 	if now.Delta {
 		h.Delta, h.Kept = true, now.Kept

@@ -173,7 +173,7 @@ func (l *loop) leaveLocked() {
 func (l *loop) nextLocked() (c *epollConn, flush bool) {
 	turn := l.turns.n > 0 && l.turned < turnsPerPoll
 	flush = l.flushes.n > 0 && l.flushed < flushesPerPoll
-	end := l.ends.n > 0 && l.ended < endsPerPoll && !l.more
+	end := l.ends.n > 0 && (l.ended == 0 || l.ended < endsPerPoll && !l.more)
 	if !turn && !flush && !end {
 		if l.jobsLocked() > 0 && !l.polling {
 			l.pollLocked()
@@ -311,7 +311,7 @@ func (p *poll) collect(t *table) {
 		what := p.events[i].Events
 		switch {
 		case c == nil || !c.ready(what): // nil: closed since the kernel queued the event
-		case what&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0:
+		case what&(syscall.EPOLLHUP|syscall.EPOLLERR) != 0: // who has only shut its side may have sent something before, and wait for the answer
 			p.gone = append(p.gone, c.sock.(*epollConn))
 		default:
 			p.ready = append(p.ready, c.sock.(*epollConn))

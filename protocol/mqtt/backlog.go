@@ -149,19 +149,15 @@ func (l *backlog) need(from uint64) {
 	l.floor = min(l.floor, from)
 }
 
-// waiting returns how many messages are at or after an offset and before another, and their bytes.
-func (l *backlog) waiting(from, to uint64) (n int, bytes uint64) {
+// waiting returns how many messages are at or after an offset, and their bytes.
+func (l *backlog) waiting(from uint64) (n int, bytes uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i, end := l.search(from), l.search(to)
-	if i >= end {
+	i := l.search(from)
+	if i == len(l.places) {
 		return 0, 0
 	}
-	bytes = l.bytes
-	if end < len(l.places) {
-		bytes = l.places[end].before
-	}
-	return end - i, bytes - l.places[i].before
+	return len(l.places) - i, l.bytes - l.places[i].before
 }
 
 // forget drops the places that nobody has said to need since the last time, of those before an offset.

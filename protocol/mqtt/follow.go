@@ -85,13 +85,8 @@ func (s *session) noteLocked(subject string, offset uint64, size int) {
 func (s *session) keepUpLocked() {
 	s.lasting.behind, s.lasting.gap = false, gap{}
 	for sub := range s.subs.all {
-		if sub.log() == nil {
-			continue
-		}
-		sub.log().leave()
-		if sub.bonds.earlier = nil; sub.qos == 0 { // what it has replaced is done with
-			s.broker.releaseBacklog(sub.log())
-			sub.bonds.backlog = nil
+		if sub.log() != nil {
+			sub.log().leave()
 		}
 	}
 }
@@ -158,13 +153,11 @@ func (s *session) placesLocked(from, to uint64, most int) []uint64 {
 		if sub.log() == nil {
 			continue
 		}
-		at, end := sub.span()
-		at, end = max(from, at), min(to, end)
-		if at < g.to {
-			places = sub.log().between(places, at, min(end, g.from), most)
-			places = sub.log().between(places, g.to, end, most)
+		if at := max(from, sub.start()); at < g.to {
+			places = sub.log().between(places, at, min(to, g.from), most)
+			places = sub.log().between(places, g.to, to, most)
 		} else {
-			places = sub.log().between(places, at, end, most)
+			places = sub.log().between(places, at, to, most)
 		}
 	}
 	slices.Sort(places)
@@ -245,8 +238,8 @@ func (s *session) sendLoggedLocked(e *event.Event, offset uint64, dup bool) bool
 func (s *session) loggedLocked(e *event.Event, offset uint64) dispatch {
 	d := dispatch{session: s, event: e, meta: metaOf(e)}
 	for sub := range s.subs.all {
-		if qos, ok := sub.granted(offset); ok && sub.shared() == nil && sub.filter.Match(e.Subject) && !d.excludes(sub) {
-			d.add(sub, qos)
+		if sub.shared() == nil && sub.start() <= offset && sub.filter.Match(e.Subject) && !d.excludes(sub) {
+			d.add(sub)
 		}
 	}
 	return d

@@ -127,7 +127,7 @@ func TestIDSet(t *testing.T) {
 func TestBacklog(t *testing.T) {
 	l := &backlog{floor: maxOffset}
 	l.note(1, 10)
-	if n, _ := l.waiting(0, maxOffset); n != 0 {
+	if n, _ := l.waiting(0); n != 0 {
 		t.Errorf("%d places are noted for nobody", n)
 	}
 	l.join()
@@ -144,7 +144,7 @@ func TestBacklog(t *testing.T) {
 		if got := l.between(nil, c.from, ^uint64(0), c.most); !slices.Equal(got, c.want) {
 			t.Errorf("from %d, %d at most: %v, want %v", c.from, c.most, got, c.want)
 		}
-		if _, bytes := l.waiting(c.from, maxOffset); bytes != c.bytes {
+		if _, bytes := l.waiting(c.from); bytes != c.bytes {
 			t.Errorf("from %d: %d bytes, want %d", c.from, bytes, c.bytes)
 		}
 	}

@@ -108,8 +108,6 @@ const (
 	maxReplaySeen = 100_000
 	// stripes is how many clients can connect at the same moment without waiting for another with their luck.
 	stripes = 1024
-	// maxGrants is how many subscriptions that were replaced by ones of QoS 0 one filter of a session remembers, as long as messages wait for them.
-	maxGrants = 32
 	// sysEvery is how often the figures below $SYS are published.
 	sysEvery = 10 * time.Second
 )

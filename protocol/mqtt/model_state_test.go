@@ -31,27 +31,7 @@ type mSub struct {
 	noLocal, rap bool
 	id           uint32
 	from         int // the first message that it is for
-	earlier      []mGrant
 	group        *mGroup
-}
-
-// A mGrant is what a subscription was before it was replaced by one of QoS 0.
-type mGrant struct {
-	from, until int
-	qos         byte
-}
-
-// granted returns the QoS that a message has for the subscription, and whether it is for it.
-func (s *mSub) granted(seq int) (qos byte, ok bool) {
-	if seq >= s.from {
-		return s.qos, true
-	}
-	for _, g := range s.earlier {
-		if g.from <= seq && seq < g.until {
-			return g.qos, true
-		}
-	}
-	return 0, false
 }
 
 func (s *mSub) matches(m *mMessage, own bool) bool {
@@ -153,7 +133,6 @@ type want struct {
 	dup      bool
 	anyDup   bool
 	optional bool // it may come
-	anyIDs   bool // whether the subscriptions of before still count depends on whether the session was behind
 	retain   bool
 	ids      []uint32
 	pid      uint16 // 0: any
@@ -213,12 +192,11 @@ func (s *mSession) wanted(m *mMessage, since int) *want {
 	w := &want{m: m}
 	matched := false
 	for _, sub := range s.subs {
-		qos, ok := sub.granted(since)
-		if !ok || !sub.matches(m, m.from == s.id) {
+		if !sub.matches(m, m.from == s.id) || sub.from > since {
 			continue
 		}
 		matched = true
-		w.qos = max(w.qos, qos)
+		w.qos = max(w.qos, sub.qos)
 		w.retain = w.retain || sub.rap && m.retain
 		w.add(sub)
 	}
@@ -338,7 +316,6 @@ func (d *model) again(s *mSession, f *mFlight) *want {
 		w.add(f.retained)
 	} else if now := s.wanted(f.m, f.m.seq); now != nil {
 		w.retain, w.ids = now.retain, now.ids
-		w.anyIDs = slices.ContainsFunc(s.subs, func(sub *mSub) bool { return len(sub.earlier) > 0 })
 	}
 	w.qos, w.dup, w.pid, w.flight, w.unexpiry = f.qos, true, f.pid, f, true
 	return w
@@ -612,12 +589,8 @@ func (d *model) subscribe(c *mClient, o packet.Subscription, id uint32) {
 		d.join(s, sub)
 	}
 	if old != nil {
-		sub.earlier = old.earlier
-		switch {
-		case sub.group != nil, old.qos > 0 && sub.qos > 0:
+		if sub.group != nil || old.qos > 0 && sub.qos > 0 {
 			sub.from = old.from
-		case s.lasts && old.qos > 0:
-			sub.earlier = append(slices.Clone(old.earlier), mGrant{old.from, sub.from, old.qos})
 		}
 		s.subs[slices.Index(s.subs, old)] = sub
 		for _, r := range s.replay {

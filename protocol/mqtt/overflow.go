@@ -51,13 +51,13 @@ func (s *session) waitingLocked(from uint64) (n int, bytes uint64) {
 		if sub.log() == nil {
 			continue
 		}
-		at, end := sub.span()
-		at = max(from, at)
-		m, size := sub.log().waiting(at, end)
+		at := max(from, sub.start())
+		m, size := sub.log().waiting(at)
 		n, bytes = n+m, bytes+size
 		if at < g.to {
-			m, size = sub.log().waiting(max(at, g.from), min(g.to, end))
-			n, bytes = n-m, bytes-size
+			m, size = sub.log().waiting(max(at, g.from))
+			beyond, sizeBeyond := sub.log().waiting(g.to)
+			n, bytes = n-(m-beyond), bytes-(size-sizeBeyond)
 		}
 	}
 	return n, bytes

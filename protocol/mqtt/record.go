@@ -57,13 +57,12 @@ type record struct {
 
 // A recordSub is a subscription as it is stored.
 type recordSub struct {
-	Filter  string  `json:"filter"`
-	QoS     byte    `json:"qos"`
-	NoLocal bool    `json:"no_local,omitempty"`
-	AsIs    bool    `json:"retain_as_published,omitempty"`
-	ID      uint32  `json:"id,omitempty"`
-	From    uint64  `json:"from,omitempty"`
-	Earlier []grant `json:"earlier,omitempty"`
+	Filter  string `json:"filter"`
+	QoS     byte   `json:"qos"`
+	NoLocal bool   `json:"no_local,omitempty"`
+	AsIs    bool   `json:"retain_as_published,omitempty"`
+	ID      uint32 `json:"id,omitempty"`
+	From    uint64 `json:"from,omitempty"`
 }
 
 // record returns what is to be stored.
@@ -76,7 +75,7 @@ func (s *session) record() []byte {
 		r.Away = l.since.UnixMilli()
 	}
 	for sub := range s.subs.all {
-		r.Subscriptions = append(r.Subscriptions, recordSub{sub.text(), sub.qos, sub.noLocal, sub.asIs, sub.id, sub.start(), sub.earlier()})
+		r.Subscriptions = append(r.Subscriptions, recordSub{sub.text(), sub.qos, sub.noLocal, sub.asIs, sub.id, sub.start()})
 	}
 	data, _ := json.Marshal(r)
 	return data
@@ -239,8 +238,7 @@ func (s *session) restore(r recordSub) error {
 		return err
 	}
 	sub.qos, sub.noLocal, sub.asIs, sub.id, sub.bond().from = r.QoS, r.NoLocal, r.AsIs, r.ID, r.From
-	sub.bond().earlier = r.Earlier
-	if (sub.qos > 0 || len(r.Earlier) > 0) && sub.shared() == nil {
+	if sub.qos > 0 && sub.shared() == nil {
 		sub.bond().backlog = s.broker.acquireBacklog(sub.filter)
 	}
 	s.subs.put(sub)

@@ -164,8 +164,7 @@ func (s *session) oldest() (first uint64, ok bool) {
 	if s.lasting.behind {
 		for sub := range s.subs.all {
 			if sub.log() != nil {
-				from, _ := sub.span()
-				sub.log().need(max(s.lasting.next, from))
+				sub.log().need(max(s.lasting.next, sub.start()))
 			}
 		}
 		for _, offset := range s.nextPlacesLocked(1) {

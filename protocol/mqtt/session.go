@@ -118,9 +118,9 @@ func (d *dispatch) gather(sub *subscription, subject string) bool {
 		if other.before(sub) {
 			return false
 		}
-		d.add(other, other.qos)
+		d.add(other)
 	}
-	d.add(sub, sub.qos)
+	d.add(sub)
 	return true
 }
 
@@ -129,8 +129,8 @@ func (d *dispatch) excludes(s *subscription) bool {
 	return s.noLocal && (d.mine || d.meta.tag != "" && d.meta.tag == d.session.broker.tag(d.session.id))
 }
 
-func (d *dispatch) add(s *subscription, qos byte) {
-	d.qos, d.asIs = max(d.qos, qos), d.asIs || s.asIs
+func (d *dispatch) add(s *subscription) {
+	d.qos, d.asIs = max(d.qos, s.qos), d.asIs || s.asIs
 	if s.id != 0 && !slices.Contains(d.ids, s.id) {
 		if d.ids == nil {
 			d.ids = d.idStore[:0]

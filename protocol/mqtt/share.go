@@ -165,7 +165,7 @@ func (sh *share) deliverLive(m *bus.Message) bool {
 		return false
 	}
 	d := s.dispatchOf(m)
-	d.add(to.sub, to.sub.qos)
+	d.add(to.sub)
 	qos := min(d.meta.qos, d.qos)
 	if qos == 0 || s.lasting != nil {
 		return s.sendOnceLocked(&d)
@@ -180,7 +180,7 @@ func (s *session) sendShared(sh *share, d *dispatch, sub *subscription, offset u
 	if s.conn == nil || s.over {
 		return false
 	}
-	d.add(sub, sub.qos)
+	d.add(sub)
 	left, expired := uint32(0), false
 	if e := d.keep(); e != nil {
 		left, expired = expiry(e, s.broker.now())

@@ -144,11 +144,11 @@ func (s *session) enter(sub *subscription, handling byte) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.subs.get(sub.text())
-	if old == nil && s.subs.len() >= b.limits.Subscriptions {
-		err = fmt.Errorf("%d subscriptions of one session: %w", s.subs.len(), bus.ErrTooMany)
+	if s.over {
+		err = errQuit
 	}
-	if err == nil && old != nil && s.lasting != nil && sub.shared() == nil {
-		err = s.inheritLocked(sub, old)
+	if err == nil && old == nil && s.subs.len() >= b.limits.Subscriptions {
+		err = fmt.Errorf("%d subscriptions of one session: %w", s.subs.len(), bus.ErrTooMany)
 	}
 	if err == nil && old == nil && !s.subs.fits(sub) {
 		err = fmt.Errorf("more than %d filters with wildcards of one session, or %d pairs that select the same: %w", maxWildcards, maxOverlaps, bus.ErrTooMany)
@@ -173,7 +173,7 @@ func (s *session) enter(sub *subscription, handling byte) (err error) {
 		}
 	}
 	if old != nil {
-		if sub.shared() != nil {
+		if sub.shared() != nil || old.log() != nil && sub.log() != nil {
 			sub.bond().from = old.start() // what waits for it goes on waiting
 		}
 		s.replay.replace(old, sub)
@@ -183,21 +183,6 @@ func (s *session) enter(sub *subscription, handling byte) (err error) {
 	s.sharing = s.sharing || sub.shared() != nil
 	if sub.shared() == nil && b.store != nil && !b.retained.none() && (handling == 0 || handling == 1 && old == nil) {
 		s.replayLocked(sub)
-	}
-	return nil
-}
-
-// inheritLocked has what waits for a subscription go on waiting for the one that replaces it.
-func (s *session) inheritLocked(sub, old *subscription) error {
-	next, end := maxOffset, maxOffset
-	if s.lasting.behind {
-		next, end = s.lasting.next, s.broker.logEnd()
-	}
-	if err := sub.inherit(old, next, end); err != nil {
-		return err
-	}
-	if len(sub.earlier()) > 0 && sub.log() == nil {
-		sub.bond().backlog = s.broker.acquireBacklog(sub.filter)
 	}
 	return nil
 }

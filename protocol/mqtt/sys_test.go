@@ -29,6 +29,7 @@ func TestSysFigures(t *testing.T) {
 		away := connect("away", 100, "kept")
 		away.close()
 		connect("there", 0).send(packet.AppendPublish(nil, packet.V5, &packet.OutPublish{Topic: "kept", Payload: []byte("x"), Retain: true}))
+		synctest.Wait()
 		for _, p := range []*peer{watcher, everything} {
 			if _, err := p.sort(); err != nil { // what comes before
 				t.Fatal(err)

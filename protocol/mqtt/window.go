@@ -38,7 +38,7 @@ type kept struct {
 
 func (k *kept) dispatch() dispatch {
 	d := dispatch{event: k.event, meta: metaOf(k.event), retained: true}
-	d.add(k.sub, k.sub.qos)
+	d.add(k.sub)
 	return d
 }
 
