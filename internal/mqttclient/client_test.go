@@ -322,6 +322,29 @@ func TestSubscribe(t *testing.T) {
 	}
 }
 
+// What the server has answered counts, also if it has closed the connection by the time that anybody looks.
+func TestAnsweredBeforeTheEnd(t *testing.T) {
+	for range 64 { // of two things that are ready, select takes either
+		c := &Client{version: packet.V5, session: &Session{}, done: make(chan struct{}), err: io.EOF}
+		near, far := net.Pipe()
+		c.conn = NewConn(near)
+		go func() {
+			defer close(c.done)
+			defer far.Close()
+			f, err := NewConn(far).ReadPacket(time.Time{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.session.answered(uint16(f.Body[0])<<8|uint16(f.Body[1]), packet.Frame{Type: packet.Unsuback, Body: []byte{f.Body[0], f.Body[1], 0, 0}})
+		}()
+		if _, err := c.Unsubscribe(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		_ = near.Close()
+	}
+}
+
 // A QoS 2 message is received once, also when the server sends it again on another connection.
 func TestReceive(t *testing.T) {
 	address := listen(t,

@@ -45,7 +45,11 @@ func (c *Client) request(ctx context.Context, doing string, filters []string, de
 	select {
 	case f = <-answer:
 	case <-c.done:
-		return fail(c.Err())
+		select {
+		case f = <-answer: // the last that came
+		default:
+			return fail(c.Err())
+		}
 	case <-ctx.Done():
 		return fail(context.Cause(ctx))
 	}
