@@ -110,7 +110,7 @@ func (a *App) build() error {
 		Auth: a.auth, Engine: a.engine, Tasks: &a.tasks, Metrics: o.Metrics, Ready: a.ready, Limits: o.HTTP,
 		Hosts: o.Hosts, PProf: o.PProf, Logger: o.Logger, Tracer: o.Tracer,
 		Bus: a.bus, Consumers: a.manager(), Devices: a.devices, Origins: o.Origins, WebSocket: o.WebSocket,
-		WebSockets: map[string]websocket.Endpoint{mqtt.WebSocketPath: a.mqtt.WebSocket(mqtt.ListenerOptions{})}, Event: o.Bus.Event,
+		WebSockets: map[string]websocket.Endpoint{mqtt.WebSocketPath: a.mqtt.WebSocket()}, Event: o.Bus.Event,
 	})
 	if err != nil {
 		return err
@@ -248,7 +248,7 @@ func (a *App) begin() ([]*socket, error) {
 func (a *App) serve(ctx context.Context, doors *task.Scope, s *socket, broken chan<- error) error {
 	if s.at.protocol == "http" {
 		doors.Go(ctx, "listener "+s.name, func(context.Context) error {
-			err := a.door.Serve(s.ln, httpapi.ServeOptions{Name: s.name, TLS: s.tls})
+			err := a.door.Serve(s.ln, httpapi.ServeOptions{Name: s.name, TLS: s.tls, Strict: s.strict})
 			if err != nil {
 				broken <- err
 			}

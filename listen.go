@@ -26,7 +26,7 @@ type Listener struct {
 	// Insecure lets an echo listener be reached from other machines, although
 	// echo asks nobody who they are. Default: no. Danger: anybody may use it.
 	Insecure bool
-	// Strict has an mqtt listener refuse what the specification forbids and many clients do nevertheless. Default: no.
+	// Strict has a listener refuse what the specification of MQTT forbids and many clients do nevertheless, also over WebSockets. Default: no.
 	Strict bool
 	// Driver is engine.Epoll or engine.Net. Default: Options.Driver.
 	Driver string
@@ -40,6 +40,7 @@ type socket struct {
 	protocol engine.Protocol // nil for http
 	tls      *tls.Config
 	driver   string
+	strict   bool
 }
 
 // Listen opens a listener at a URL such as "resp://127.0.0.1:6379"; see
@@ -73,14 +74,14 @@ func (a *App) open(l Listener) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{at: at, driver: l.Driver}
+	s := &socket{at: at, driver: l.Driver, strict: l.Strict}
 	switch at.protocol {
 	case "echo":
 		s.protocol = echo.Protocol{}
 	case "resp":
 		s.protocol = a.resp
 	case "ws":
-		s.protocol = a.door.WebSockets()
+		s.protocol = a.door.WebSockets(l.Strict)
 	case "mqtt":
 		s.protocol = a.mqtt.Protocol(mqtt.ListenerOptions{Strict: l.Strict})
 	}

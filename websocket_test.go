@@ -30,15 +30,20 @@ func openSocket(t *testing.T, addr net.Addr, path, header string) (*page, http.H
 	t.Helper()
 	c := dial(t, addr)
 	p := &page{c, bufio.NewReader(c), t}
-	if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"+header+"\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	r, err := http.ReadResponse(p.in, nil)
+	r, err := askSocket(c, p.in, path, header)
 	if err != nil || r.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("got %v and %v", r, err)
 	}
 	return p, r.Header
+}
+
+// askSocket asks for a WebSocket.
+func askSocket(c io.Writer, in *bufio.Reader, path, header string) (*http.Response, error) {
+	if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"+header+"\r\n"); err != nil {
+		return nil, err
+	}
+	return http.ReadResponse(in, nil)
 }
 
 // say sends a message of less than 126 bytes.
@@ -95,6 +100,42 @@ func TestWebSockets(t *testing.T) {
 	stop()
 	for _, p := range []*page{subscriber, publisher} {
 		p.hear("server-shutdown")
+	}
+}
+
+// A strict listener takes its word to MQTT over WebSockets, and wants the subprotocol [MQTT-6.0.0-3].
+func TestStrictWebSocket(t *testing.T) {
+	app := spate.New(quiet())
+	kinds := []string{"ws://127.0.0.1:0", "http://127.0.0.1:0"}
+	var lenient, strict []net.Addr
+	for _, url := range kinds {
+		lenient = append(lenient, listen(t, app, url))
+		addr, err := app.ListenWith(spate.Listener{URL: url, Strict: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		strict = append(strict, addr)
+	}
+	run(t, app)
+	const reserved = "\x82\x8e\x00\x00\x00\x00\x10\x0c\x00\x04MQTT\x04\x03\x00\x3c\x00\x00" // the lowest flag of the CONNECT is set [MQTT-3.1.2-3]
+	for i := range kinds {
+		for _, tc := range []struct {
+			addr          net.Addr
+			offer, answer string
+		}{
+			{lenient[i], "", "\x20\x02\x00\x00"},
+			{strict[i], "Sec-WebSocket-Protocol: mqtt\r\n", "\x03\xf0protocol-error"},
+		} {
+			p, _ := openSocket(t, tc.addr, "/mqtt", tc.offer)
+			if _, err := io.WriteString(p, reserved); err != nil {
+				t.Fatal(err)
+			}
+			p.hear(tc.answer)
+		}
+		c := dial(t, strict[i])
+		if r, err := askSocket(c, bufio.NewReader(c), "/mqtt", ""); err != nil || r.StatusCode != http.StatusBadRequest {
+			t.Errorf("without the subprotocol: %v and %v", r, err)
+		}
 	}
 }
 

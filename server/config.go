@@ -65,7 +65,7 @@ type Listener struct {
 	URL string
 	// TLS is the listener's own certificate. Default: that of the node.
 	TLS TLS `yaml:"tls,omitempty"`
-	// Strict has an mqtt listener refuse what the specification forbids and many clients do nevertheless. Default: no.
+	// Strict has a listener refuse what the specification of MQTT forbids and many clients do nevertheless, also over WebSockets. Default: no.
 	Strict bool `yaml:"strict,omitempty"`
 	// Insecure lets echo be reached from other machines. Default: no.
 	Insecure bool `yaml:"insecure,omitempty"`

@@ -182,12 +182,15 @@ type ServeOptions struct {
 	Name string
 	// TLS is used for every connection when it is set. Default: plain.
 	TLS *tls.Config
+	// Strict has its WebSockets held to the letter of their specifications, see
+	// [websocket.Handshake]. Default: no.
+	Strict bool
 }
 
 // Serve accepts connections from ln until it closes or Shutdown is called, and
 // returns nil then. It closes ln.
 func (d *Door) Serve(ln net.Listener, o ServeOptions) error {
-	l := &listener{Listener: ln, door: d, name: o.Name, tls: o.TLS, local: auth.Local(ln.Addr()), closed: make(chan struct{})}
+	l := &listener{Listener: ln, door: d, name: o.Name, tls: o.TLS, ws: d.WebSockets(o.Strict), local: auth.Local(ln.Addr()), closed: make(chan struct{})}
 	if l.name == "" {
 		l.name = "http"
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/protocol/websocket"
 )
 
 // A listener admits connections within the door's limits.
@@ -18,8 +19,9 @@ type listener struct {
 	door     *Door
 	name     string
 	tls      *tls.Config
-	adopter  *engine.Listener // of what becomes a WebSocket; nil if nothing can
-	local    bool             // only this machine can reach it
+	ws       *websocket.Protocol // what its WebSockets are; nil if there are none
+	adopter  *engine.Listener    // of what becomes a WebSocket; nil if nothing can
+	local    bool                // only this machine can reach it
 	closing  sync.Once
 	closed   chan struct{}
 	accepted uint64    // guarded by Door.mu

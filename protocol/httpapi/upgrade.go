@@ -32,8 +32,13 @@ func (d *Door) webSockets() (*websocket.Protocol, error) {
 	return websocket.New(websocket.Options{Endpoints: endpoints, Origins: d.opts.Origins, Hosts: d.opts.Hosts, Limits: d.opts.WebSocket})
 }
 
-// WebSockets returns the protocol of the door's WebSockets, for listeners of the engine that speak nothing else. It is nil if there are none.
-func (d *Door) WebSockets() *websocket.Protocol { return d.ws }
+// WebSockets returns the protocol of the door's WebSockets, also for listeners of the engine that speak nothing else. It is nil if there are none.
+func (d *Door) WebSockets(strict bool) *websocket.Protocol {
+	if d.ws == nil || !strict {
+		return d.ws
+	}
+	return d.ws.Strict()
+}
 
 func (d *Door) isWebSocket(path string) bool {
 	return d.ws != nil && slices.Contains(d.ws.Paths(), path)
@@ -42,10 +47,10 @@ func (d *Door) isWebSocket(path string) bool {
 // prepareAdoption makes the listener of the engine that connections of this one go over to.
 func (l *listener) prepareAdoption() (err error) {
 	d := l.door
-	if d.ws == nil {
+	if l.ws == nil {
 		return nil
 	}
-	o := engine.ListenOptions{Name: l.name, Protocol: d.ws, TLS: l.tls}
+	o := engine.ListenOptions{Name: l.name, Protocol: l.ws, TLS: l.tls}
 	if _, ok := l.Listener.(interface{ File() (*os.File, error) }); !ok {
 		o.Driver = engine.Net // it has no descriptors
 	}
@@ -57,7 +62,7 @@ func (l *listener) prepareAdoption() (err error) {
 func (d *Door) upgrade(w http.ResponseWriter, r *http.Request) {
 	c := connOf(r)
 	r.Pattern = http.MethodGet + " " + r.URL.Path // which is one of a few
-	h, err := d.ws.Check(r, websocket.Place{Secure: c.tls != nil})
+	h, err := c.lst.ws.Check(r, websocket.Place{Secure: c.tls != nil})
 	if err == nil && d.draining.Err() != nil {
 		err = &websocket.Refusal{Status: http.StatusServiceUnavailable, Text: errDrained.Error(), Header: http.Header{"Retry-After": {"5"}}}
 	}
@@ -76,7 +81,7 @@ func (d *Door) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	read, err := buffered.Reader.Peek(buffered.Reader.Buffered())
 	if err == nil {
-		err = c.lst.adopter.Adopt(c.Conn, engine.AdoptOptions{Read: read, Open: d.ws.Session(h)})
+		err = c.lst.adopter.Adopt(c.Conn, engine.AdoptOptions{Read: read, Open: c.lst.ws.Session(h)})
 	}
 	if err == nil {
 		c.letGo()

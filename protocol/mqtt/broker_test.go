@@ -75,7 +75,7 @@ func newBroker(t testing.TB, s settings) *broker {
 			return err
 		}
 		b.address.Store(new("mqtt://" + addr.String()))
-		addr, err = app.ListenWith(spate.Listener{URL: "ws://127.0.0.1:0"})
+		addr, err = app.ListenWith(spate.Listener{URL: "ws://127.0.0.1:0", Strict: !s.lenient})
 		if err != nil {
 			return err
 		}

@@ -9,11 +9,11 @@ import (
 const WebSocketPath = "/mqtt"
 
 // WebSocket returns the broker as what is served on a path of WebSockets (§6).
-func (b *Broker) WebSocket(o ListenerOptions) websocket.Endpoint {
-	p := protocol{b, o}
+func (b *Broker) WebSocket() websocket.Endpoint {
 	return websocket.Endpoint{
-		Name: "mqtt", Subprotocols: []string{"mqtt", "mqttv3.1"}, Required: o.Strict,
-		Open: func(c *websocket.Conn, _ *websocket.Handshake) (any, error) {
+		Name: "mqtt", Subprotocols: []string{"mqtt", "mqttv3.1"},
+		Open: func(c *websocket.Conn, h *websocket.Handshake) (any, error) {
+			p := protocol{b, ListenerOptions{Strict: h.Strict}}
 			return &webbed{conn{broker: b, carrier: c, decoder: p.decoder()}}, nil
 		},
 	}

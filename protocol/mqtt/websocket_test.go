@@ -179,7 +179,7 @@ func TestWebSocketText(t *testing.T) {
 
 // The subprotocol is mqtt, if the client offers it: [MQTT-6.0.0-3], [MQTT-6.0.0-4].
 func TestWebSocketSubprotocol(t *testing.T) {
-	b := newBroker(t, settings{})
+	b := newBroker(t, settings{lenient: true})
 	for offer, want := range map[string]string{"mqtt": "mqtt", "chat, mqtt": "mqtt", "mqttv3.1, mqtt": "mqtt", "": ""} {
 		if _, selected := b.dialWeb(t, offer); selected != want {
 			t.Errorf("offered %q, selected %q", offer, selected)

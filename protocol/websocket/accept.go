@@ -39,9 +39,9 @@ func (p *Protocol) Check(r *http.Request, at Place) (*Handshake, error) {
 		return nil, refuse(http.StatusForbidden, "pages of the origin %.80q may not connect: list it in http.origins of the configuration",
 			r.Header.Get("Origin"))
 	}
-	h := &Handshake{Request: r, ep: ep}
+	h := &Handshake{Request: r, Strict: p.strict, ep: ep}
 	var err error
-	if h.Subprotocol, err = ep.choose(r.Header); err != nil {
+	if h.Subprotocol, err = ep.choose(r.Header, p.strict); err != nil {
 		return nil, err
 	}
 	h.deflate, err = offersDeflate(r.Header)
@@ -98,7 +98,7 @@ func hasToken(fields []string, token string) bool {
 }
 
 // choose agrees on a subprotocol.
-func (ep *endpoint) choose(h http.Header) (string, error) {
+func (ep *endpoint) choose(h http.Header, strict bool) (string, error) {
 	var offered []string
 	for _, field := range h["Sec-Websocket-Protocol"] {
 		for item := range strings.SplitSeq(field, ",") {
@@ -119,7 +119,7 @@ func (ep *endpoint) choose(h http.Header) (string, error) {
 			return name, nil
 		}
 	}
-	if ep.Required {
+	if strict && len(ep.Subprotocols) > 0 {
 		return "", refuse(http.StatusBadRequest, "the client must offer the subprotocol %s", strings.Join(ep.Subprotocols, " or "))
 	}
 	return "", nil

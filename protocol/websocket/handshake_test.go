@@ -50,7 +50,7 @@ func TestHandshakeAccepted(t *testing.T) {
 
 // What gets no WebSocket, and how it is told.
 func TestHandshakeRefused(t *testing.T) {
-	s := serve(t, setup{endpoints: map[string]websocket.Endpoint{
+	s := serve(t, setup{strict: true, endpoints: map[string]websocket.Endpoint{
 		"/private": {Open: func(*websocket.Conn, *websocket.Handshake) (any, error) {
 			return nil, &websocket.Refusal{Status: http.StatusUnauthorized, Text: "log in first", Header: http.Header{"Www-Authenticate": {"Basic"}}}
 		}},
@@ -107,14 +107,14 @@ func TestHandshakeRefused(t *testing.T) {
 	}
 }
 
-// The server prefers what comes first in its own list.
+// The server prefers what comes first in its own list, and a lenient one serves who offers none of it.
 func TestSubprotocol(t *testing.T) {
 	s := serve(t, setup{})
-	for offered, want := range map[string]string{"lines": "lines", "rows": "rows", "rows, lines": "lines", "chat , rows": "rows"} {
+	for offered, want := range map[string]string{"chat": "", "lines": "lines", "rows": "rows", "rows, lines": "lines", "chat , rows": "rows"} {
 		c := s.connect()
 		c.send([]byte(s.request("/lines", "Sec-WebSocket-Protocol: "+offered)))
-		if r := c.response(); r.Header.Get("Sec-WebSocket-Protocol") != want {
-			t.Errorf("%q: got %v", offered, r.Header)
+		if r := c.response(); r.StatusCode != http.StatusSwitchingProtocols || r.Header.Get("Sec-WebSocket-Protocol") != want {
+			t.Errorf("%q: got %s with %v", offered, r.Status, r.Header)
 		}
 	}
 }

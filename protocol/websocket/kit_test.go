@@ -77,13 +77,14 @@ type setup struct {
 	endpoints map[string]websocket.Endpoint
 	options   websocket.Options
 	limits    engine.Limits
+	strict    bool
 }
 
 func serve(t testing.TB, s setup) *server {
 	t.Helper()
 	endpoints := map[string]websocket.Endpoint{
 		"/echo":  {Open: func(*websocket.Conn, *websocket.Handshake) (any, error) { return echo{}, nil }},
-		"/lines": {Subprotocols: []string{"lines", "rows"}, Required: true, Open: func(*websocket.Conn, *websocket.Handshake) (any, error) { return lines{}, nil }},
+		"/lines": {Subprotocols: []string{"lines", "rows"}, Open: func(*websocket.Conn, *websocket.Handshake) (any, error) { return lines{}, nil }},
 		"/packed": {Open: func(_ *websocket.Conn, h *websocket.Handshake) (any, error) {
 			h.Compress = true
 			return echo{}, nil
@@ -96,6 +97,9 @@ func serve(t testing.TB, s setup) *server {
 	p, err := websocket.New(s.options)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if s.strict {
+		p = p.Strict()
 	}
 	if s.limits.LingerTimeout == 0 {
 		s.limits.LingerTimeout = 200 * time.Millisecond

@@ -18,10 +18,9 @@ type Endpoint struct {
 	// Name appears in the list of connections and in errors: "mqtt".
 	Name string
 	// Subprotocols are those that it speaks, the best first. Default: none is agreed on.
+	// A client that offers none of them is served without, as RFC 6455 has it,
+	// and refused on a strict listener.
 	Subprotocols []string
-	// Required refuses a client that offers none of Subprotocols. Default: it
-	// is served without, as RFC 6455 has it.
-	Required bool
 	// Open makes the session of a connection, which is a [Session] or
 	// [Messages]. It is called on the connection's task, before the client is
 	// told that it has a WebSocket, so it must not write; an error refuses the
@@ -40,6 +39,9 @@ type Handshake struct {
 	// messages, which only a session of [Messages] can have. Danger: what is
 	// compressed costs time and memory, so only clients that are known should.
 	Compress bool
+	// Strict says that the listener wants clients to be held to the letter of the
+	// specification.
+	Strict bool
 
 	ep      *endpoint
 	deflate bool // the client offers what we can agree on
@@ -93,6 +95,7 @@ type Protocol struct {
 	origins   []string
 	hosts     []string
 	limits    Limits
+	strict    bool
 }
 
 var _ engine.Protocol = (*Protocol)(nil)
@@ -120,6 +123,13 @@ func (*Protocol) Name() string { return "websocket" }
 
 // Open begins with the handshake.
 func (*Protocol) Open(c *engine.Conn) engine.Session { return (*carrier)(&Conn{Conn: c}) }
+
+// Strict returns the protocol of strict listeners, with the same endpoints.
+func (p *Protocol) Strict() *Protocol {
+	strict := *p
+	strict.strict = true
+	return &strict
+}
 
 // Paths returns the paths of the endpoints, sorted.
 func (p *Protocol) Paths() []string { return slices.Sorted(maps.Keys(p.endpoints)) }
