@@ -176,11 +176,14 @@ func (c *conn) farewell(why *engine.CloseError) []byte {
 	return said
 }
 
-// lastPacket is a DISCONNECT, or a CONNACK that refuses, where there is one.
+// lastPacket is a DISCONNECT, or a CONNACK that refuses, where there is one. Version 3 has none for a CONNECT that does not follow the format
+// [MQTT-3.1.4-1 of 3.1.1].
 func (c *conn) lastPacket(code packet.Code, p *packet.Properties) []byte {
 	switch {
 	case c.session != nil && c.version >= packet.V5:
 		return packet.AppendDisconnect(nil, c.version, code, p)
+	case c.session == nil && c.version < packet.V5 && (code == packet.MalformedPacket || code == packet.ProtocolError || code == packet.TopicNameInvalid):
+		return nil
 	case c.session == nil && c.version != 0:
 		return packet.AppendConnack(nil, c.version, false, code, p)
 	}
