@@ -136,7 +136,7 @@ func TestCommandLine(t *testing.T) {
 		t.Error(got)
 	}
 	n := local(t)
-	cmd := exec.Command(binary, "serve", "--listen", "resp://"+n.urls["resp"])
+	cmd := exec.Command(binary, "serve", "--data", t.TempDir(), "--listen", "resp://"+n.urls["resp"])
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); exitCode(err) != 2 || strings.Count(errs.String(), "\n") != 1 || !strings.Contains(errs.String(), "another program is using this address") || out.Len() > 0 {

@@ -307,7 +307,7 @@ func TestPromiseIsolation(t *testing.T) {
 func TestSecretsStaySecret(t *testing.T) {
 	const secret = "hunter2-hunter2"
 	var out syncBuffer
-	path := file(t, twoDoors+"log: {level: debug}\nlimits: {linger_timeout: 10ms}\nauth:\n  users: [{name: root, password: '"+hash(t)+"', roles: [all]}]\n  roles: {all: {admin: true}}\n")
+	path := file(t, twoDoors+"data: '"+t.TempDir()+"'\nlog: {level: debug}\nlimits: {linger_timeout: 10ms}\nauth:\n  users: [{name: root, password: '"+hash(t)+"', roles: [all]}]\n  roles: {all: {admin: true}}\n")
 	from := Sources{File: path}
 	settings, err := Load(from)
 	if err != nil {
