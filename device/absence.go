@@ -53,7 +53,7 @@ func (c *Config) absentAfter(d *Device) (after time.Duration) {
 // meanwhile is asked for only then, so that a message costs nothing.
 type wheel struct {
 	mu    sync.Mutex
-	slots map[int64][]string
+	slots map[int64][]string // neither is made before it is needed
 	armed map[string]struct{}
 	upto  int64 // the second before which nothing is left
 }
@@ -101,11 +101,12 @@ func (w *wheel) takeSlot(ids []string, at int64, most int) []string {
 	for _, id := range slot[:n] {
 		delete(w.armed, id)
 	}
-	ids = append(ids, slot[:n]...)
-	if w.slots[at] = slot[n:]; n == len(slot) {
+	if n == len(slot) {
 		delete(w.slots, at)
+	} else {
+		w.slots[at] = slot[n:]
 	}
-	return ids
+	return append(ids, slot[:n]...)
 }
 
 // expect has a device looked at when it may be absent, if a rule selects it.

@@ -78,6 +78,18 @@ func TestAbsence(t *testing.T) {
 	})
 }
 
+// A rule waits for the first device that it selects, however long that takes.
+func TestAbsenceOfNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := start(t, absent())
+		k.pass(10 * time.Second)
+		fan := k.connect("fan")
+		k.devices().Disconnected(fan, "")
+		k.pass(35 * time.Second)
+		k.wantAbsences("half a minute", "fan absent")
+	})
+}
+
 // What is heard of a device that is connected is asked for when its time has come.
 func TestAbsenceLastHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
