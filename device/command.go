@@ -94,6 +94,8 @@ type CallOptions struct {
 	ContentType string
 	// Expiry is how long the command waits for its answer, connected or not. Default [DefaultExpiry], most [MaxExpiry].
 	Expiry time.Duration
+	// Wait is how long [Service.Call] waits for the answer once the command is on disk. Default: until the context ends.
+	Wait time.Duration
 }
 
 // headerMethod has the method of a command.
@@ -132,8 +134,8 @@ func (s *Service) SendAs(ctx context.Context, command, id, method string, payloa
 	return c, nil
 }
 
-// Call gives a command to a device, and waits for the answer: until the context ends, or the command is over. The error is that of the command, see
-// [Command.Err], or of the context, in which case the command goes on until it expires. The command that is returned has its identifier.
+// Call gives a command to a device, and waits for the answer: until the context or [CallOptions.Wait] ends, or the command is over. The error is that of the command, see
+// [Command.Err], or [ErrUnanswered] with why, and then the command goes on until it expires. One that is returned without its identifier was not given.
 func (s *Service) Call(ctx context.Context, id, method string, payload []byte, o CallOptions) (Command, error) {
 	return s.CallAs(ctx, s.NewCommandID(), id, method, payload, o)
 }
@@ -144,25 +146,23 @@ func (s *Service) CallAs(ctx context.Context, command, id, method string, payloa
 	if err != nil {
 		return Command{}, fmt.Errorf("the command %.64q of the device %.128q: %w", method, id, err)
 	}
-	told, err := s.ask(ctx, e)
-	if err != nil && ctx.Err() != nil { // how far it has come
-		if now, failed := s.Command(context.WithoutCancel(ctx), id, c.ID); failed == nil {
-			c = now
-		}
-		if c.Final() {
-			return c, c.Err()
-		}
+	told, err := s.ask(ctx, e, o.Wait)
+	now, stored := s.Command(context.WithoutCancel(ctx), id, c.ID)
+	switch {
+	case err != nil && !errors.Is(err, ErrUnanswered):
+		return Command{}, fmt.Errorf("the command %.64q of the device %.128q: %w", method, id, err)
+	case stored == nil:
+		c = now
+	case err == nil && errors.Is(stored, ErrNoCommand): // it was not even kept
+		c, stored = decodeTold(told.Data)
 	}
-	if err != nil {
-		return c, fmt.Errorf("the command %s of the device %q: %w", c.ID, id, err)
+	switch {
+	case c.Final():
+		return c, c.Err()
+	case err == nil:
+		return c, stored
 	}
-	if c, err = s.Command(ctx, id, c.ID); errors.Is(err, ErrNoCommand) { // it was not even kept
-		c, err = decodeTold(told.Data)
-	}
-	if err != nil {
-		return c, err
-	}
-	return c, c.Err()
+	return c, fmt.Errorf("the command %s of the device %q: %w", c.ID, id, err)
 }
 
 // decodeTold reads what a status event says.

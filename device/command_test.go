@@ -388,6 +388,16 @@ func TestCall(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || slow.State != device.Sent || slow.Attempts != 1 {
 			t.Errorf("%+v, %v", slow, err)
 		}
+		slow, err = k.devices().Call(t.Context(), "fan", "slow", nil, device.CallOptions{Wait: time.Second})
+		if !errors.Is(err, device.ErrUnanswered) || !errors.Is(err, context.DeadlineExceeded) || slow.State != device.Sent {
+			t.Errorf("%+v, %v", slow, err)
+		}
+		if c, err := k.devices().Call(short, "fan", "late", nil, device.CallOptions{}); err == nil || errors.Is(err, device.ErrUnanswered) || c.ID != "" {
+			t.Errorf("given although the context had ended: %+v, %v", c, err)
+		}
+		if all, err := k.devices().Commands(t.Context(), "fan"); err != nil || len(all) != 2 {
+			t.Errorf("%+v, %v", all, err)
+		}
 		if _, err := k.devices().Call(t.Context(), "fan", "never", nil, device.CallOptions{Expiry: 5 * time.Second}); !errors.Is(err, device.ErrExpired) {
 			t.Error(err)
 		}

@@ -46,6 +46,8 @@ var (
 	ErrFailed = errors.New("the command has failed")
 	// ErrExpired means that no answer came in time. The device may have done what the command asks for.
 	ErrExpired = errors.New("the device did not answer in time")
+	// ErrUnanswered means that the caller waits no longer. What it has asked for is on disk and goes on.
+	ErrUnanswered = errors.New("there is no answer yet, and what was asked for goes on")
 	// ErrBusy means that too many wait for answers.
 	ErrBusy = errors.New("too many wait for answers of devices")
 )

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/consumer"
@@ -259,8 +260,8 @@ func (a *answers) close() {
 	}
 }
 
-// ask puts an event into the inbox, and returns the answer to it. When the context ends first, the event is stored and will be handled.
-func (s *Service) ask(ctx context.Context, e *event.Event) (*event.Event, error) {
+// ask puts an event into the inbox, and returns the answer to it. When the context ends first, or after it has waited, if that is not 0, the event is stored and will be handled: [ErrUnanswered].
+func (s *Service) ask(ctx context.Context, e *event.Event, wait time.Duration) (*event.Event, error) {
 	request := e.ID.String()
 	answer, err := s.answers.open(request)
 	if err != nil {
@@ -270,10 +271,15 @@ func (s *Service) ask(ctx context.Context, e *event.Event) (*event.Event, error)
 	if err := s.commit(nil, e); err != nil {
 		return nil, err
 	}
+	if wait > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, wait)
+		defer stop()
+	}
 	select {
 	case told := <-answer:
 		return told, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("%w: %w", ErrUnanswered, ctx.Err())
 	}
 }

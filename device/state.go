@@ -395,7 +395,7 @@ func (s *Service) UpdateState(ctx context.Context, id string, u Update) (State, 
 		ctx, cancel = context.WithTimeout(ctx, DefaultWait)
 		defer cancel()
 	}
-	told, err := s.ask(ctx, s.input(id, inputState, data))
+	told, err := s.ask(ctx, s.input(id, inputState, data), 0)
 	if err != nil {
 		return State{}, fmt.Errorf("updating the state of the device %q: %w", id, err)
 	}

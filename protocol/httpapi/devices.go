@@ -250,41 +250,26 @@ func (d *Door) sendCommand(c *call) error {
 	if o.Expiry, err = duration("expiry", body.Expiry, device.MaxExpiry); err != nil {
 		return err
 	}
-	wait, err := duration("wait", body.Wait, maxCommandWait)
-	if err != nil {
+	if o.Wait, err = duration("wait", body.Wait, maxCommandWait); err != nil {
 		return err
 	}
-	given, err := d.give(c, wait, func(ctx context.Context) (device.Command, error) {
-		if wait == 0 {
-			return set.SendAs(ctx, command, id, body.Method, payload, o)
-		}
-		return set.CallAs(ctx, command, id, body.Method, payload, o)
-	})
-	if err != nil {
+	ctx, cancel := d.untilDrain(c.r.Context())
+	defer cancel()
+	give := set.SendAs
+	if o.Wait > 0 {
+		give = set.CallAs
+	}
+	given, err := give(ctx, command, id, body.Method, payload, o)
+	if err != nil && given.ID == "" {
 		return err
 	}
+	// That it failed, expired or is not answered yet is said in the command.
 	c.w.Header().Set("Location", apiPath+"devices/"+url.PathEscape(id)+"/commands/"+command)
 	status := http.StatusAccepted
 	if given.Final() {
 		status = http.StatusOK
 	}
 	return c.reply(status, given)
-}
-
-// give gives a command. That it failed, expired or is not answered yet is said in the command.
-func (d *Door) give(c *call, wait time.Duration, do func(context.Context) (device.Command, error)) (device.Command, error) {
-	ctx, cancel := d.untilDrain(c.r.Context())
-	defer cancel()
-	if wait > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, wait)
-		defer stop()
-	}
-	given, err := do(ctx)
-	if err != nil && (given.Final() || ctx.Err() != nil && errors.Is(err, ctx.Err())) {
-		return given, nil
-	}
-	return given, err
 }
 
 // decodeCommand reads the body of a command. The payload is the device's: names in it may be anything.

@@ -60,7 +60,7 @@ func TestDeviceCommands(t *testing.T) {
 		{"POST", path, `{"method":"spin","payload":{"rpm":9},"wait":"30s"}`, 200, `"response":{"rpm":9}`},
 		{"POST", path, `{"method":"spin","payload_base64":"/w==","content_type":"x/y","wait":"30s"}`, 200, `"response_base64":"/w=="`},
 		{"POST", path, `{"method":"fail","payload":"stuck","wait":"30s"}`, 200, `"state":"failed"`},
-		{"POST", path, `{"method":"silent","wait":"1ms","expiry":"1h"}`, 202, `"method":"silent"`},
+		{"POST", path, `{"method":"silent","wait":"1ns","expiry":"1h"}`, 202, `"method":"silent"`},
 		{"GET", path + "/" + exampleCommand, "", 200, `"id":"` + exampleCommand + `","device":"fan-7"`},
 		{"GET", path + "/nothing", "", 404, "not-found"},
 	})
