@@ -68,9 +68,6 @@ func New(options Options) *Bus {
 // PublishLive routes an event to subscriptions, without storing it, and returns how many accepted it. It sets the ID and the time if they are
 // zero. From here on nobody may change the event, its headers or its data: subscribers may keep it.
 func (b *Bus) PublishLive(e *event.Event) (receivers int, err error) {
-	if Reserved(e.Subject) {
-		return 0, reserved(e.Subject)
-	}
 	return b.PublishFrom(nil, e)
 }
 
@@ -95,6 +92,14 @@ func (b *Bus) PublishBytes(subject, data []byte) (receivers int, err error) {
 
 // PublishFrom is [Bus.PublishLive] with something that subscribers of the same protocol can ask the message for, see [Message.Origin].
 func (b *Bus) PublishFrom(origin any, e *event.Event) (receivers int, err error) {
+	if Reserved(e.Subject) {
+		return 0, reserved(e.Subject)
+	}
+	return b.PublishReserved(origin, e)
+}
+
+// PublishReserved is [Bus.PublishFrom] for the server itself: the event may be on a subject that is [Reserved].
+func (b *Bus) PublishReserved(origin any, e *event.Event) (receivers int, err error) {
 	if err := b.Prepare(e); err != nil {
 		return 0, err
 	}

@@ -74,11 +74,11 @@ func TestGlobsAndReservedSubjects(t *testing.T) {
 	var r recorder
 	c := b.NewClient(&r)
 	subscribeGlob(t, c, "*", "?SYS/*", "[$]SYS/*", "**x")
-	if n := publish(t, b, "$SYS/x", "1"); n != 0 {
+	if n := publish(t, b, "$sys/x", "1"); n != 0 {
 		t.Errorf("%d globs that do not begin with $ matched", n)
 	}
-	subscribeGlob(t, c, "$*", `\$SYS/?`)
-	if n := publish(t, b, "$SYS/x", "1"); n != 2 {
+	subscribeGlob(t, c, "$*", `\$sys/?`)
+	if n := publish(t, b, "$sys/x", "1"); n != 2 {
 		t.Errorf("%d of two globs that begin with $ matched", n)
 	}
 	if n := publish(t, b, "SYS/x", "1"); n != 2 {
@@ -90,7 +90,7 @@ func TestRouting(t *testing.T) {
 	b := New(Options{})
 	var r recorder
 	c := b.NewClient(&r)
-	subscribe(t, c, "a/b", "a/+", "#", "$SYS/x")
+	subscribe(t, c, "a/b", "a/+", "#", "$sys/x")
 	subscribeGlob(t, c, "a/*", "a/b", `a/\b`, "a[", "[", "", "x+y", "$*")
 	tests := []struct {
 		subject string
@@ -99,8 +99,8 @@ func TestRouting(t *testing.T) {
 		{"a/b", []string{"# a/b 1", "a/* a/b 1", "a/+ a/b 1", "a/\\b a/b 1", "a/b a/b 1", "a/b a/b 1"}},
 		{"a/c", []string{"# a/c 1", "a/* a/c 1", "a/+ a/c 1"}},
 		{"z", []string{"# z 1"}},
-		{"$SYS/x", []string{"$* $SYS/x 1", "$SYS/x $SYS/x 1"}},
-		{"$SYS/y", []string{"$* $SYS/y 1"}},
+		{"$sys/x", []string{"$* $sys/x 1", "$sys/x $sys/x 1"}},
+		{"$sys/y", []string{"$* $sys/y 1"}},
 	}
 	for _, tt := range tests {
 		if n, got := publish(t, b, tt.subject, "1"), r.take(); n != len(tt.want) || !slices.Equal(got, tt.want) {

@@ -52,8 +52,9 @@ type HandlerOptions struct {
 //
 // The stream is the one that the options name; or else the one that the handler of this name already reads; or that which has the filter of the
 // topic as one of its own; or the only one with a filter that covers it. If several cover it, that is an error. If none does, one is
-// made, with the defaults of [stream.Config], which keep events for ever: its name is the filter with dots for slashes, and with
-// "any" and "all" for '+' and '#'. So make the streams that should be otherwise before the handlers.
+// made, with the defaults of [stream.Config], which keep events for ever: its name is the filter with dots for slashes, with
+// "any" and "all" for '+' and '#', without a '$' in front, and with a number behind it if another stream has that name. So make the
+// streams that should be otherwise before the handlers.
 //
 // Several options are an error, and so is a handler after the node has ended. An error that is ignored here is that of [Node.Run].
 func Handle[T any](h Host, t *Topic[T], name string, fn func(context.Context, T) error, options ...HandlerOptions) error {

@@ -19,16 +19,20 @@ const (
 	DeviceRoot = "$devices"
 	// InboxRoot is the first level of what the server says to itself.
 	InboxRoot = "$inbox"
+	// FiguresRoot is the first level of the figures that MQTT brokers publish about themselves.
+	FiguresRoot = "$SYS"
+	// OwnRoot is the first level of the rest of what the server says of itself, as what sessions have lost.
+	OwnRoot = "$spate"
 )
 
-// Reserved tells whether a subject is one on which only the server publishes: dead letters, and what it says of devices.
+// Reserved tells whether a subject is one on which only the server publishes: dead letters, and what it says of devices and of itself.
 func Reserved(subject string) bool {
 	if subject == "" || subject[0] != '$' {
 		return false
 	}
 	first, rest, _ := strings.Cut(subject, "/")
 	switch first {
-	case consumer.DeadStream, consumer.RedriveStream, sessionStream, InboxRoot:
+	case consumer.DeadStream, consumer.RedriveStream, sessionStream, InboxRoot, FiguresRoot, OwnRoot:
 		return true
 	case DeviceRoot:
 		_, tail, _ := strings.Cut(rest, "/")

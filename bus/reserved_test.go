@@ -21,6 +21,7 @@ func TestReserved(t *testing.T) {
 		"$devices/fan/commands/1/request/on": true, "$devices/fan/commands/1/status": true, "$devices/fan/commands/1": true,
 		"$devices/fan/commands/1/response": false, "$devices/fan/commands/1/error": false, "$devices/fan/commands/1/x/response": true,
 		"$devices//state/reported": false,
+		"$SYS/broker/uptime":       true, "$SYS": true, "$SYSTEM/a": false, "$spate/dropped": true, "$spate": true, "$spates": false,
 	} {
 		if bus.Reserved(subject) != reserved {
 			t.Errorf("%q: reserved is %t", subject, !reserved)
@@ -30,14 +31,16 @@ func TestReserved(t *testing.T) {
 		_, published := b.Publish(t.Context(), &event.Event{Subject: subject})
 		_, live := b.PublishLive(&event.Event{Subject: subject})
 		_, bytes := b.PublishBytes([]byte(subject), nil)
-		for i, err := range []error{<-with, published, live, bytes} {
+		_, from := b.PublishFrom("a door", &event.Event{Subject: subject})
+		for i, err := range []error{<-with, published, live, bytes, from} {
 			if errors.Is(err, bus.ErrReserved) != reserved {
 				t.Errorf("%q, way %d: %v", subject, i, err)
 			}
 		}
 		own := make(chan error, 1)
 		b.SubmitReserved(&store.Batch{Puts: []store.Put{{Key: "k"}}}, []*event.Event{{Subject: subject}}, func(_ bus.Receipt, err error) { own <- err })
-		if err := <-own; err != nil {
+		_, ownLive := b.PublishReserved(nil, &event.Event{Subject: subject})
+		if err := errors.Join(<-own, ownLive); err != nil {
 			t.Errorf("%q, by the server: %v", subject, err)
 		}
 	}

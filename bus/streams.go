@@ -1,7 +1,9 @@
 package bus
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,18 +27,25 @@ func selects(subjects []string, filter event.Filter) (same, covers bool) {
 
 func contains(names []string, name string) bool { return slices.Contains(names, name) }
 
-// makeStream makes the stream of a topic that none captures.
+// makeStream makes the stream of a topic that none captures. Several filters can have the same name; those that come later get a number.
 func (n *Node) makeStream(ctx context.Context, filter event.Filter) (string, error) {
-	name := streamName(filter.String())
-	if _, err := n.opts.Bus.Streams().Create(ctx, stream.Config{Name: name, Subjects: []string{filter.String()}}); err != nil {
-		return "", fmt.Errorf("no stream captures %q, and none could be made: %w", filter, err)
+	base := streamName(filter.String())
+	name := base
+	for i := 2; ; i++ {
+		_, err := n.opts.Bus.Streams().Create(ctx, stream.Config{Name: name, Subjects: []string{filter.String()}})
+		switch {
+		case err == nil:
+			return name, nil
+		case !errors.Is(err, stream.ErrExists) || i > stream.MaxStreams:
+			return "", fmt.Errorf("no stream captures %q, and none could be made: %w", filter, err)
+		}
+		name = fmt.Sprintf("%s-%d", base, i)
 	}
-	return name, nil
 }
 
-// streamName makes a name that is at home in paths and on command lines.
+// streamName makes a name that is at home in paths and on command lines, and that is not kept for the server's own streams, which begin with "$".
 func streamName(filter string) string {
-	levels := strings.Split(filter, "/")
+	levels := strings.Split(cmp.Or(strings.TrimLeft(filter, "$"), "any"), "/")
 	for i, level := range levels {
 		switch level {
 		case "+":

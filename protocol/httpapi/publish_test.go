@@ -115,6 +115,8 @@ func TestPublishRefused(t *testing.T) {
 		{"publish/", "x", "", "invalid-event", 422},
 		{"publish/a/+", "x", "", "invalid-event", 422},
 		{"publish/$dead/x", "x", "", "invalid-event", 422},
+		{"publish/%24SYS/broker/uptime", "x", "", "invalid-event", 422},
+		{"publish/$spate/dropped", "x", "", "invalid-event", 422},
 		{"publish/a?key=k", "x", "", "invalid-request", 400},
 		{"publish/a%00", "x", "", "invalid-event", 422},
 		{"publish/a%ff", "x", "", "invalid-event", 422},

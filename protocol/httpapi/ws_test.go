@@ -180,6 +180,8 @@ func TestWSErrors(t *testing.T) {
 		{`{"type":"publish","subject":"a","event":{}}`, "invalid-event", "belongs into"},
 		{`{"type":"publish","event":{"id":"x"}}`, "invalid-event", "specversion"},
 		{`{"type":"publish","subject":"\ud800"}`, "invalid-event", "surrogate"},
+		{`{"type":"publish","subject":"$SYS/broker/uptime"}`, "invalid-event", "only the server"},
+		{`{"type":"publish","subject":"$spate/dropped"}`, "invalid-event", "only the server"},
 	} {
 		got := p.ask("error", tc.text)
 		problem := got["problem"].(map[string]any)

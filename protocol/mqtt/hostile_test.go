@@ -279,7 +279,7 @@ func TestForeignSession(t *testing.T) {
 func TestReservedTopics(t *testing.T) {
 	b := newBroker(t, settings{})
 	c := b.connect(t, packet.V5, "c")
-	for i, topic := range []string{"$SYS/broker/uptime", "$mqtt", "$mqtt/a", "$dead/a", "$redrive/a", "$devices/c/presence", "$inbox/a"} {
+	for i, topic := range []string{"$SYS/broker/uptime", "$mqtt", "$mqtt/a", "$dead/a", "$redrive/a", "$devices/c/presence", "$inbox/a", "$spate/dropped"} {
 		id := uint16(i + 1)
 		c.send(publishPacket(topic, 1, id))
 		c.ack(packet.Puback, id, packet.NotAuthorized)

@@ -107,7 +107,7 @@ func (b *Broker) publishLosses() {
 			Why      string `json:"why"`
 			Messages int    `json:"messages"`
 		}{l.client, l.why, n})
-		_, _ = b.bus.PublishLive(&event.Event{Subject: DroppedSubject, Data: data, Headers: []event.Header{{Name: event.ContentType, Value: "application/json"}}})
+		_, _ = b.bus.PublishReserved(nil, &event.Event{Subject: DroppedSubject, Data: data, Headers: []event.Header{{Name: event.ContentType, Value: "application/json"}}})
 	}
 }
 
@@ -124,7 +124,7 @@ func (b *Broker) publishSys() {
 		case uint64:
 			text = strconv.FormatUint(v, 10)
 		}
-		_, _ = b.bus.PublishFrom(&publication{}, &event.Event{Subject: "$SYS/broker/" + topic, Data: []byte(text)})
+		_, _ = b.bus.PublishReserved(&publication{}, &event.Event{Subject: "$SYS/broker/" + topic, Data: []byte(text)})
 	}
 	put("uptime", strconv.FormatInt(int64(b.now().Sub(b.started)/time.Second), 10)+" seconds")
 	put("clients/connected", s.Connected)

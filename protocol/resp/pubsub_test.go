@@ -64,6 +64,8 @@ func TestInvalidSubjects(t *testing.T) {
 		{[]string{"PUBLISH", "c#", "x"}, `-ERR invalid subject "c#": it has a wildcard in the wrong place`},
 		{[]string{"PUBLISH", strings.Repeat("x", 21), "x"}, `-ERR invalid subject "xxxxxxxxxxxxxxxxxxxxx": it is too long`},
 		{[]string{"PUBLISH", "a/b/c/d/e", "x"}, `-ERR invalid subject "a/b/c/d/e": it has too many levels`},
+		{[]string{"PUBLISH", "$SYS/a/b", "x"}, `-ERR publishing on "$SYS/a/b": the subject is reserved: only the server publishes on it`},
+		{[]string{"PUBLISH", "$spate/dropped", "x"}, `-ERR publishing on "$spate/dropped": the subject is reserved: only the server publishes on it`},
 		{[]string{"SUBSCRIBE", "ok", "a/+"}, `-ERR invalid subject "a/+": it has a wildcard in the wrong place`},
 		{[]string{"SUBSCRIBE", "ok", ""}, `-ERR invalid subject "": it is empty`},
 		{[]string{"PSUBSCRIBE", "ok*", "#/a"}, `-ERR invalid filter "#/a": it has a wildcard in the wrong place`},

@@ -449,7 +449,8 @@ func TestClaimBytes(t *testing.T) {
 func TestReservedKeys(t *testing.T) {
 	s := serve(t, "", durable(t), engine.Limits{})
 	c := s.dial()
-	for _, line := range []string{"XADD $dead/c * f v", "XTRIM $dead/c MAXLEN 0", "XDEL $redrive/c 1-1", "DEL $dead/c", "XSETID $dead 1-1", "XGROUP CREATE $dead/c g 0 MKSTREAM"} {
+	for _, line := range []string{"XADD $dead/c * f v", "XTRIM $dead/c MAXLEN 0", "XDEL $redrive/c 1-1", "DEL $dead/c", "XSETID $dead 1-1", "XGROUP CREATE $dead/c g 0 MKSTREAM",
+		"XADD $SYS/broker/uptime * f v", "XADD $spate/dropped * f v"} {
 		c.want(line, "-ERR the subject is reserved: only the server publishes on it\r\n")
 	}
 	c.want("XLEN $dead/c", ":0\r\n")
