@@ -14,9 +14,13 @@ import (
 // Streams returns the streams that capture what is published, or nil.
 func (b *Bus) Streams() *stream.Log { return b.streams }
 
-// Captured tells whether a stream captures a subject, so that publishing to it waits for the disk. It does not allocate.
-func (b *Bus) Captured(subject []byte) bool {
-	return b.streams != nil && b.streams.Captures(view(subject))
+// Captured tells whether a stream captures a subject, so that publishing to it waits for the disk: all of its events, or those that a tap accepts. It does not
+// allocate.
+func (b *Bus) Captured(subject []byte) (some, all bool) {
+	if b.streams == nil {
+		return false, false
+	}
+	return b.streams.Captures(view(subject))
 }
 
 // Receipt says what became of events that were published. Nobody may change it.
@@ -119,7 +123,7 @@ func (b *Bus) capture(ctx context.Context, events []*event.Event, with *store.Ba
 	}
 	if !b.room.try(n, bytes) {
 		// What is only live need not wait. A stream that begins to capture it just now is let in without.
-		if with == nil && !slices.ContainsFunc(events, func(e *event.Event) bool { return b.streams.Captures(e.Subject) }) {
+		if with == nil && !slices.ContainsFunc(events, func(e *event.Event) bool { some, _ := b.streams.Captures(e.Subject); return some }) {
 			b.room.force(n, bytes)
 		} else if err := b.room.take(ctx, n, bytes); err != nil {
 			return true, storing(events, err)

@@ -62,7 +62,7 @@ func TestPromiseDurability(t *testing.T) {
 		if n, err := b.Publish(t.Context(), &event.Event{Subject: subject, Data: []byte(subject)}); n.Receivers != 1 || err != nil {
 			t.Fatal(n, err)
 		}
-		if b.Captured([]byte(subject)) != strings.HasPrefix(subject, "kept") {
+		if captured, _ := b.Captured([]byte(subject)); captured != strings.HasPrefix(subject, "kept") {
 			t.Errorf("Captured(%q)", subject)
 		}
 		if e, err := q.Next(t.Context()); err != nil || e.Subject != subject || e.ID.IsZero() || e.Time.IsZero() {

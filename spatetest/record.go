@@ -89,7 +89,7 @@ type live struct {
 
 // Deliver implements bus.Subscriber. It takes nothing, so that the kit is not counted among the receivers of an event.
 func (l live) Deliver(m *bus.Message) bool {
-	if !l.app.Streams().Captures(m.Subject()) {
+	if captured, _ := l.app.Streams().Captures(m.Subject()); !captured {
 		l.node.record.add(m.Keep())
 	}
 	return false

@@ -8,13 +8,12 @@ import (
 )
 
 // Captures tells whether a stream captures a subject. It does not allocate.
-func (l *Log) Captures(subject string) bool {
-	found := false
-	l.capture.Match(subject, func(*Stream) bool {
-		found = true
-		return false
+func (l *Log) Captures(subject string) (some, all bool) {
+	l.capture.Match(subject, func(s *Stream) bool {
+		some, all = true, s.tap == nil
+		return !all
 	})
-	return found
+	return some, all
 }
 
 // Capturing returns the streams that capture a subject, each once.

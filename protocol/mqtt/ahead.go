@@ -2,8 +2,8 @@ package mqtt
 
 import "sync"
 
-// ahead are the retained messages of a connection that are on their way to the disk, and are delivered when they are there, on topics that
-// are otherwise delivered at once: what follows on such a topic waits, so that it does not overtake them [MQTT-4.6.0-5].
+// ahead are the messages of a connection that are on their way to the disk, and are delivered when they are there, on topics of which others are delivered at
+// once: those wait, so that they do not overtake them [MQTT-4.6.0-5].
 type ahead struct {
 	mu     sync.Mutex
 	topics map[string]int

@@ -138,6 +138,7 @@ type Broker struct {
 	swept     uint64 // the end of the log at the last sweep; used by Run only
 	events    event.Limits
 	count     counters
+	lines     engine.LineLimit // of the log, about messages that are not taken
 }
 
 // New returns a broker, with the sessions that the store has. It reads what they wait for, so it takes as long as that is much: about a second for two million messages.

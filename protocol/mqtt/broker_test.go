@@ -11,6 +11,7 @@ import (
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/mqtt"
 	"github.com/spate-io/spate/spatetest"
+	"github.com/spate-io/spate/stream"
 	"go.uber.org/goleak"
 )
 
@@ -26,6 +27,7 @@ type settings struct {
 	config    mqtt.Config
 	lenient   bool
 	limits    engine.Limits
+	streams   []stream.Config
 	log       *slog.Logger // nil: none
 	clock     *spatetest.Clock
 }
@@ -40,7 +42,7 @@ type broker struct {
 
 func newBroker(t testing.TB, s settings) *broker {
 	t.Helper()
-	o := spate.Options{MQTT: s.config, Limits: s.limits, DrainTimeout: s.drain, Logger: s.log}
+	o := spate.Options{MQTT: s.config, Limits: s.limits, Streams: s.streams, DrainTimeout: s.drain, Logger: s.log}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

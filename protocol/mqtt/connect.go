@@ -192,8 +192,12 @@ func (t *turn) welcome(s *session, p *packet.ConnectPacket, present bool, said *
 		session := c.device(s)
 		session.Resumed = present
 		if c.epoch, err = d.Connected(ctx, session); err != nil {
-			if !errors.Is(err, store.ErrFull) {
+			switch {
+			case errors.Is(err, device.ErrUnknown):
 				return refused(packet.NotAuthorized, err)
+			case !errors.Is(err, store.ErrFull):
+				b.log.Error("a client cannot connect, since the registry of devices fails", "client", describe(s.id), "error", err)
+				return &leave{code: packet.ServerUnavailable, text: "the registry of devices fails", reason: engine.ReasonInternal, cause: err}
 			}
 			b.log.Warn("a device is connected and not shown as such: the disk is full", "client", describe(s.id))
 		}

@@ -245,18 +245,17 @@ func (s *session) loggedLocked(e *event.Event, offset uint64) dispatch {
 	return d
 }
 
-// resendLoggedLocked sends a message again as it was sent: it does not expire any more [MQTT-4.3.3-7], and its delivery is completed even if the
+// resendOneLocked sends a message again as it was sent: it does not expire any more [MQTT-4.3.3-7], and its delivery is completed even if the
 // subscription has ended or was changed meanwhile [MQTT-3.10.4-3].
-func (s *session) resendLoggedLocked(e *event.Event, sent inflight) bool {
-	if !s.mayReceiveLocked(e.Subject) {
-		return false
+func (s *session) resendOneLocked(d *dispatch, sent inflight) {
+	if !s.mayReceiveLocked(d.subject()) {
+		return
 	}
-	d := s.loggedLocked(e, sent.offset)
-	left, expired := expiry(e, s.broker.now())
+	left, expired := expiry(d.event, s.broker.now())
 	if expired {
 		left = 1
 	}
-	return s.transmitLocked(&d, sent, outgoing{id: sent.id, qos: byte(sent.state), expiry: left, dup: true})
+	s.transmitLocked(d, sent, outgoing{id: sent.id, qos: byte(sent.state), expiry: left, dup: true})
 }
 
 // resumeLocked prepares for sending again what was on its way when the last connection ended: first of all, and in the order of then [MQTT-4.4.0-1].
@@ -310,9 +309,10 @@ func (s *session) resendPage(c *conn, ids []uint16, records map[uint64]*event.Ev
 		switch {
 		case again.kept != nil:
 			d := again.kept.dispatch()
-			s.transmitLocked(&d, again, outgoing{id: id, qos: byte(again.state), dup: true})
+			s.resendOneLocked(&d, again)
 		case records[again.offset] != nil:
-			s.resendLoggedLocked(records[again.offset], again)
+			d := s.loggedLocked(records[again.offset], again.offset)
+			s.resendOneLocked(&d, again)
 		}
 		if e := s.window.find(id); e != nil && e.unsent { // it is not in the log any more, or not allowed
 			s.window.remove(id)

@@ -161,13 +161,10 @@ func expiry(e *event.Event, now time.Time) (left uint32, expired bool) {
 	return uint32(min((rest+time.Second-1)/time.Second, never)), false
 }
 
-// failure is how a commit that failed is told.
+// failure is how it is told that a message could not be stored or delivered.
 func failure(err error) packet.Code {
-	switch {
-	case errors.Is(err, store.ErrFull):
+	if errors.Is(err, store.ErrFull) || errors.Is(err, event.ErrTooLong) { // no acknowledgement has Packet too large
 		return packet.QuotaExceeded
-	case errors.Is(err, event.ErrTooLong):
-		return packet.PacketTooLarge
 	}
 	return packet.ImplementationSpecificError
 }

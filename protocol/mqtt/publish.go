@@ -1,7 +1,9 @@
 package mqtt
 
 import (
+	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spate-io/spate/auth"
@@ -31,9 +33,12 @@ func (t *turn) publish(f packet.Frame) error {
 	if p.QoS == 2 && c.session.inbound.has(p.ID) {
 		return t.again(p.ID)
 	}
-	if code, err := t.mayPublish(topic, &p); code != packet.Success || err != nil {
+	switch code, err := t.mayPublish(topic, &p); {
+	case err != nil:
+		return err // what is not taken is not acknowledged
+	case code != packet.Success:
 		t.refuse(&p, code)
-		return err
+		return nil
 	}
 	lasts := false
 	if p.QoS == 2 {
@@ -43,8 +48,9 @@ func (t *turn) publish(f packet.Frame) error {
 		}
 	}
 	retain := p.Retain && c.broker.store != nil
-	if retain || lasts || c.broker.bus.Captured(topic) {
-		return t.publishStored(topic, &p, retain)
+	some, all := c.broker.bus.Captured(topic)
+	if retain || lasts || all || some && p.QoS > 0 { // sessions wait for nothing of QoS 0
+		return t.publishStored(topic, &p, retain, all)
 	}
 	return t.publishLive(topic, &p)
 }
@@ -191,14 +197,33 @@ func (t *turn) publishLive(topic []byte, p *packet.PublishPacket) error {
 	} else {
 		receivers, err = b.bus.PublishBytesFrom(&t.origin, topic, p.Payload)
 	}
+	if err != nil {
+		return t.reject(p, failure(err), err)
+	}
 	code := packet.Success
-	switch {
-	case err != nil:
-		if code = failure(err); p.QoS == 2 {
-			t.untake(p.ID)
-		}
-	case receivers == 0:
+	if receivers == 0 {
 		code = packet.NoMatchingSubscribers
+	}
+	t.acknowledge(p, code, nil)
+	return nil
+}
+
+// reject answers a message that cannot be delivered or stored, whoever has published it. Version 3 has no word for that: its connection ends without an acknowledgement.
+func (t *turn) reject(p *packet.PublishPacket, code packet.Code, err error) error {
+	c, b := t.c, t.c.broker
+	b.count.failed.Add(1)
+	if b.lines.Allow(time.Now()) {
+		b.log.Warn("a message is not taken", "client", describe(c.session.id), "error", err, "others", b.lines.Take())
+	}
+	if p.QoS == 2 {
+		t.untake(p.ID)
+	}
+	if p.QoS > 0 && c.version < packet.V5 {
+		reason := engine.ReasonOverflow
+		if errors.Is(err, event.ErrTooLong) {
+			reason = engine.ReasonTooLarge
+		}
+		return &leave{code: code, text: "the message is not taken", reason: reason, cause: err}
 	}
 	t.acknowledge(p, code, nil)
 	return nil
@@ -215,8 +240,8 @@ func (t *turn) acknowledge(p *packet.PublishPacket, code packet.Code, e *event.E
 	t.answer(a)
 }
 
-// publishStored collects a message that has to be on disk before it is acknowledged.
-func (t *turn) publishStored(topic []byte, p *packet.PublishPacket, retain bool) error {
+// publishStored collects a message that has to be on disk before it is delivered and acknowledged. Unless all messages of its topic are stored, those that are not wait for it.
+func (t *turn) publishStored(topic []byte, p *packet.PublishPacket, retain, all bool) error {
 	c, b := t.c, t.c.broker
 	q, err := p.Properties()
 	if err != nil {
@@ -224,22 +249,14 @@ func (t *turn) publishStored(topic []byte, p *packet.PublishPacket, retain bool)
 	}
 	e := newEvent(topic, p.Payload, meta{p.QoS, p.Retain, b.tag(c.session.id)}, q, b.now())
 	if err := b.check(e); err != nil {
-		if p.QoS == 2 {
-			t.untake(p.ID)
-		}
-		t.acknowledge(p, failure(err), nil)
-		return nil
+		return t.reject(p, failure(err), err)
 	}
 	if retain {
 		if code := t.retain(e); code != packet.Success {
-			if p.QoS == 2 {
-				t.untake(p.ID)
-			}
-			t.acknowledge(p, code, nil)
-			return nil
+			return t.reject(p, code, fmt.Errorf("retaining a message on %.80q: %s", e.Subject, code))
 		}
 	}
-	if retain && !b.bus.Captured(topic) {
+	if !all {
 		t.overtakable(e.Subject)
 	}
 	t.events = append(t.events, e)

@@ -350,3 +350,23 @@ func TestOrder(t *testing.T) {
 		}
 	})
 }
+
+// What is delivered at once does not overtake what is stored first, because it is retained, or a session waits for it: [MQTT-4.6.0-5], and across the levels of QoS.
+func TestOrderOfStoredAndLive(t *testing.T) {
+	b := newBroker(t, settings{})
+	b.connect(t, packet.V5, "away", resume, expiry(100)).sub(1, "a/#").kill()
+	watcher := b.connect(t, packet.V5, "watcher").sub(0, "a/#", "b/#")
+	publisher := b.connect(t, packet.V5, "publisher", resume, expiry(100))
+	kinds := []packet.OutPublish{{Retain: true}, {}, {QoS: 1}, {}, {QoS: 2}, {}, {QoS: 1, Retain: true}, {QoS: 2}, {QoS: 1}}
+	const count = 400
+	for i := range count {
+		p := kinds[i%len(kinds)]
+		p.Topic, p.Payload, p.ID = []string{"a/b", "b/c"}[i/len(kinds)%2], fmt.Append(nil, i), uint16(i+1)
+		publisher.send(packet.AppendPublish(nil, packet.V5, &p)) // each on its own, so that each may be a turn of its own
+	}
+	for i := range count {
+		if m := watcher.message(); m.Payload != fmt.Sprint(i) {
+			t.Fatalf("%s came instead of %d", m, i)
+		}
+	}
+}

@@ -84,6 +84,9 @@ func (s *session) drainQueue(c *conn) {
 			s.broker.count.expired.Add(1)
 			continue
 		}
+		if !s.mayReceiveLocked(q.event.Subject) {
+			continue
+		}
 		s.replay.met(q.event.Subject)
 		d := dispatch{event: q.event, meta: q.meta, ids: q.ids, asIs: q.asIs, retained: q.retain}
 		id := s.window.nextID()

@@ -189,5 +189,8 @@ func (b *Broker) check(e *event.Event) error {
 	if err := b.bus.Prepare(e); err != nil {
 		return err
 	}
-	return b.bus.Streams().Check(e)
+	if streams := b.bus.Streams(); streams != nil {
+		return streams.Check(e)
+	}
+	return nil
 }

@@ -64,7 +64,7 @@ func (b *Broker) newWill(c *conn, p *packet.ConnectPacket) (*will, error) {
 	}
 	out.event = newEvent([]byte(w.Topic), w.Payload, m, q, b.now())
 	out.event.Headers = dropHeader(out.event.Headers, event.Expires)
-	if err := out.event.Validate(b.events); err != nil {
+	if err := b.check(out.event.Clone()); err != nil { // it gets its ID and its time when it is published
 		return nil, broken(packet.QuotaExceeded, "the will: %v", err)
 	}
 	return out, nil
@@ -97,6 +97,12 @@ func (b *Broker) publishWill(client string, w *will) {
 		return
 	}
 	e := w.message(b.now())
+	if err := b.check(e); err != nil { // its stream takes less than when the client has connected
+		b.log.Warn("a will is not published", "client", describe(client), "topic", w.event.Subject, "error", err)
+		b.count.failed.Add(1)
+		b.forgetWill(client, w)
+		return
+	}
 	b.count.wills.Add(1)
 	done := func(_ bus.Receipt, err error) {
 		if err != nil && !errors.Is(err, store.ErrClosed) {

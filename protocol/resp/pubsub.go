@@ -26,7 +26,7 @@ func runPublish(_ context.Context, r *Request) error {
 	if r.sess.is(stateSubscribed) {
 		_ = r.flush() // what it publishes to itself comes after the replies to earlier requests
 	}
-	if p.bus.Captured(subject) {
+	if captured, _ := p.bus.Captured(subject); captured {
 		return r.publishStored(subject, r.args[2])
 	}
 	n, err := p.bus.PublishBytes(subject, r.args[2])
