@@ -144,7 +144,7 @@ func TestCommandAnswers(t *testing.T) {
 			"empty error":     {tail: "error", state: device.Failed, err: "the device says no more"},
 			"no text":         {tail: "error", data: "\xff", state: device.Failed, err: "the device says no more"},
 			"error in header": {tail: "response", headers: []event.Header{{Name: "reply-code", Value: "busy"}, {Name: "reply-message", Value: "later"}}, state: device.Failed, err: "busy: later"},
-			"too large":       {tail: "response", data: strings.Repeat("x", 101), state: device.Failed, err: "the answer of the device has 101 bytes, at most 100 are kept"},
+			"too large":       {tail: "response", data: strings.Repeat("x", 101), state: device.Failed, err: "the server has refused the answer of the device: it has 101 bytes, at most 100 are kept"},
 		} {
 			sent := k.send("spin", time.Minute)
 			e := &event.Event{Subject: "$devices/fan/commands/" + sent.ID + "/" + c.tail, Data: []byte(c.data), Headers: c.headers}

@@ -18,6 +18,7 @@
 // stored; who publishes one is acknowledged once it is on disk, and it is done exactly once, across crashes: the new state, its version and what
 // is told of it are committed together. The difference of the two is told to the device when an update asks for something, when it has become another, and once on each
 // connection on which the device hears it, unless its session kept it. A [Update].Version that is not that of the state is rejected.
+// What is said to a device and cannot be handled is rejected or skipped; only errors of the store are tried again.
 //
 // # Commands
 //

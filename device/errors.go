@@ -18,12 +18,12 @@ var (
 
 // Why a state cannot be changed.
 var (
-	// ErrDocument means that an update is not usable as it is: it is no JSON, no object, or has nothing to change.
-	ErrDocument = errors.New("the update of the state is not usable")
+	// ErrDocument means that an update, or another request about a state, is not usable as it is: it is no JSON, no object, or has nothing to change.
+	ErrDocument = errors.New("the document is not usable")
 	// ErrVersion means that the state has another version than the one that was expected.
 	ErrVersion = errors.New("the state has another version")
-	// ErrTooLarge means that the state would be larger, or nested more deeply, than is allowed.
-	ErrTooLarge = errors.New("the state of the device would be too large")
+	// ErrTooLarge means that the state would be larger, or nested more deeply, than is allowed, or that the request or what is told of it is.
+	ErrTooLarge = errors.New("the request, or the state that it makes, is too large")
 )
 
 // Why a command cannot be given.

@@ -24,7 +24,7 @@ const hearingName = "hearing"
 // hearing returns what the device hears: nothing if it has begun another session since it subscribed. Who changes it keeps it with keepHearing.
 func (t *turn) hearing(e *entry) (*hearing, error) {
 	if t.hears == nil {
-		data, err := t.Delivery.Get(t.ctx, hearingName)
+		data, err := t.get(hearingName)
 		h := &hearing{}
 		if err == nil && len(data) > 0 {
 			if err = json.Unmarshal(data, h); err != nil {

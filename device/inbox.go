@@ -81,7 +81,13 @@ type turn struct {
 	hears *hearing // once it was read
 }
 
-// handle is the consumer of the inbox. Its only errors are those of the store, which are tried again.
+// storeError is an error of the store, after which the same turn may succeed.
+type storeError struct{ error }
+
+func (e *storeError) Unwrap() error { return e.error }
+
+// handle is the consumer of the inbox. Only errors of the store are tried again: any other one comes again with each attempt, and whatever is said to the device later
+// would wait behind it for ever.
 func (s *Service) handle(ctx context.Context, d *consumer.Delivery) error {
 	root, rest, _ := strings.Cut(d.Event.Subject, "/")
 	id, tail, _ := strings.Cut(rest, "/")
@@ -95,11 +101,32 @@ func (s *Service) handle(ctx context.Context, d *consumer.Delivery) error {
 	} else {
 		err = t.said(tail)
 	}
-	if err != nil {
-		s.opts.Logger.Error("what was said to a device could not be handled; it is tried again", "subject", d.Event.Subject, "error", err)
+	var again *storeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &again):
+		s.failed("what was said to a device could not be handled; it is tried again", d.Event.Subject, err)
 		return consumer.RetryAfter(storeAgain)
 	}
-	return nil
+	s.failed("what was said to a device cannot be handled, and is skipped", d.Event.Subject, err)
+	return consumer.Skip
+}
+
+// failed logs what has become of an event of the inbox. Others decide how often that is.
+func (s *Service) failed(what, subject string, err error) {
+	if s.lines.Allow(time.Now()) {
+		s.opts.Logger.Error(what, "subject", subject, "error", err, "others", s.lines.Take())
+	}
+}
+
+// get returns what is kept of the device under a name, as the turns before have left it.
+func (t *turn) get(name string) ([]byte, error) {
+	data, err := t.Delivery.Get(t.ctx, name)
+	if err != nil {
+		return nil, &storeError{err}
+	}
+	return data, nil
 }
 
 // said handles what devices and applications say.
@@ -143,9 +170,11 @@ func (t *turn) own(tail string) error {
 // forget removes all that is kept of a device beside its entry.
 func (t *turn) forget() error {
 	q, err := t.queue()
-	if err != nil {
+	var again *storeError
+	if errors.As(err, &again) {
 		return err
 	}
+	err = nil // what cannot be read is removed too
 	for _, o := range q.Open {
 		err = errors.Join(err, t.Delete(commandName+o.ID), t.Delete(payloadName+o.ID))
 	}
@@ -160,12 +189,26 @@ func (t *turn) forget() error {
 
 // publish publishes JSON with the step, on a subject of the device.
 func (t *turn) publish(tail string, v any, headers ...event.Header) error {
-	e, err := t.tell(subjectOf(t.id, tail), v)
+	e, err := t.event(tail, v, headers...)
 	if err != nil {
 		return err
 	}
-	e.Headers = append(e.Headers, headers...)
 	return t.Publish(e)
+}
+
+// event makes an event of JSON, on a subject of the device, that can be published. Where the limits on headers are too low for all, it has the first of those given: that
+// of the request that it answers.
+func (t *turn) event(tail string, v any, headers ...event.Header) (*event.Event, error) {
+	e, err := t.tell(subjectOf(t.id, tail), v)
+	if err != nil {
+		return nil, err
+	}
+	e.Headers = append(e.Headers, headers...)
+	if t.opts.Bus.Prepare(e) == nil {
+		return e, nil
+	}
+	e.Headers = headers[:min(1, len(headers))]
+	return e, t.opts.Bus.Prepare(e)
 }
 
 // trim removes what was handled from the inbox.

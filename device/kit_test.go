@@ -14,6 +14,7 @@ import (
 	"github.com/spate-io/spate/device"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/spatetest"
+	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
 )
 
@@ -119,4 +120,26 @@ func atMost(n, few int) int {
 		return few
 	}
 	return n
+}
+
+// spoil makes what is kept of a device unreadable.
+func (k *kit) spoil(id string, names ...string) {
+	k.t.Helper()
+	b := &store.Batch{}
+	for _, name := range names {
+		b.Puts = append(b.Puts, store.Put{Key: consumer.StateKey("$devices", name, id), Data: []byte("{")})
+	}
+	if err := store.Commit(k.t.Context(), k.App().Streams().Store(), b); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// skipped returns how many events the consumer of the inbox has skipped.
+func (k *kit) skipped() uint64 {
+	k.t.Helper()
+	all, err := k.App().Consumers().List(k.t.Context())
+	if err != nil || len(all) != 1 {
+		k.t.Fatalf("%d consumers, %v", len(all), err)
+	}
+	return all[0].Counters.Skipped
 }

@@ -76,6 +76,8 @@ const (
 	inboxPartitions = 4
 	// maxToken bounds the token of a request in bytes.
 	maxToken = 64
+	// maxCorrelation bounds what of a request comes back in its answer, in bytes.
+	maxCorrelation = 1 << 10
 	// maxWaiting bounds the callers that wait for an answer.
 	maxWaiting = 100_000
 	// trimEvery is how often what was handled is removed from the inbox.
@@ -90,6 +92,8 @@ const (
 	// resendFirst and resendMost bound the pause before a command is sent again that the device has not acknowledged.
 	resendFirst = 30 * time.Second
 	resendMost  = 10 * time.Minute
+	// maxEnded is how many commands that have expired are ended with one turn.
+	maxEnded = 64
 	// tickEvery is how often is looked for commands that expire or are to be sent again, and tickBatch how many devices are told so with one commit.
 	tickEvery = time.Second
 	tickBatch = 256

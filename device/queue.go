@@ -51,7 +51,7 @@ func decodeQueue(data []byte) (q queue, err error) {
 
 // queue returns the commands of the device, as the turns before it have left them.
 func (t *turn) queue() (queue, error) {
-	data, err := t.Delivery.Get(t.ctx, queueName)
+	data, err := t.get(queueName)
 	if err != nil {
 		return queue{}, err
 	}
@@ -90,18 +90,16 @@ func (t *turn) reachable() (bool, error) {
 
 // pump sends commands that wait, in order, as many as the window allows.
 func (t *turn) pump(q *queue) error {
-	out := 0
-	for i := range q.Open {
-		o := &q.Open[i]
-		if out++; out > t.config.Limits.Window {
-			return nil
+	for i := 0; i < min(len(q.Open), t.config.Limits.Window); {
+		gone, err := false, error(nil)
+		if q.Open[i].State == Queued {
+			gone, err = t.give(q, i)
 		}
-		if o.State != Queued {
-			continue
-		}
-		o.State = Sent
-		if err := t.send(o); err != nil {
+		if err != nil {
 			return err
+		}
+		if !gone {
+			i++
 		}
 	}
 	return nil
@@ -109,37 +107,46 @@ func (t *turn) pump(q *queue) error {
 
 // resend sends what was sent and not acknowledged again, in order.
 func (t *turn) resend(q *queue) error {
-	for i := range q.Open {
-		if q.Open[i].State != Sent {
-			continue
+	for i := 0; i < len(q.Open); {
+		gone, err := false, error(nil)
+		if q.Open[i].State == Sent {
+			gone, err = t.give(q, i)
 		}
-		if err := t.send(&q.Open[i]); err != nil {
+		if err != nil {
 			return err
+		}
+		if !gone {
+			i++
 		}
 	}
 	return nil
 }
 
-// send publishes a command to the device, as an event with the identifier of the command.
-func (t *turn) send(o *openCommand) error {
-	c, err := t.command(o.ID)
+// give sends the command at a place of the open ones. One that the limits on events do not let through has failed, and is gone from there.
+func (t *turn) give(q *queue, at int) (gone bool, err error) {
+	o := &q.Open[at]
+	e, c, err := t.request(o)
 	if err != nil {
-		return err
+		return false, err
 	}
-	payload, err := t.Delivery.Get(t.ctx, payloadName+o.ID)
+	if wrong := t.opts.Bus.Prepare(e); wrong != nil {
+		return true, t.finish(q, at, c, Failed, "it cannot be sent: "+wrong.Error())
+	}
+	return false, t.send(o, c, e)
+}
+
+// request makes the event with which a command is sent, which has the identifier of the command.
+func (t *turn) request(o *openCommand) (e *event.Event, c Command, err error) {
+	if c, err = t.command(o.ID); err != nil {
+		return nil, c, err
+	}
+	payload, err := t.get(payloadName + o.ID)
 	if err != nil {
-		return err
+		return nil, c, err
 	}
 	id, err := event.ParseID(o.ID)
 	if err != nil {
-		return err
-	}
-	now := t.now()
-	o.Attempts++
-	o.Sent = now.UnixMilli()
-	first := c.State == Queued
-	if c.Attempts = o.Attempts; first {
-		c.State, c.Sent = Sent, now
+		return nil, c, err
 	}
 	headers := []event.Header{
 		{Name: event.ReplyTo, Value: subjectOf(t.id, "commands/"+o.ID+"/response")}, {Name: event.CorrelationData, Value: o.ID},
@@ -148,16 +155,26 @@ func (t *turn) send(o *openCommand) error {
 	if c.ContentType != "" {
 		headers = append(headers, event.Header{Name: event.ContentType, Value: c.ContentType})
 	}
-	err = t.Publish(&event.Event{ID: id, Subject: CommandSubject(t.id, o.ID, c.Method), Time: now, Headers: headers, Data: payload})
-	if err != nil {
+	return &event.Event{ID: id, Subject: CommandSubject(t.id, o.ID, c.Method), Time: t.now(), Headers: headers, Data: payload}, c, nil
+}
+
+// send publishes a command to the device.
+func (t *turn) send(o *openCommand, c Command, e *event.Event) error {
+	if err := t.Publish(e); err != nil {
 		return err
+	}
+	o.State, o.Sent = Sent, e.Time.UnixMilli()
+	o.Attempts++
+	first := c.State == Queued
+	if c.Attempts = o.Attempts; first {
+		c.State, c.Sent = Sent, e.Time
 	}
 	return t.keepCommand(c, first)
 }
 
 // command returns a command of the device.
 func (t *turn) command(id string) (Command, error) {
-	data, err := t.Delivery.Get(t.ctx, commandName+id)
+	data, err := t.get(commandName + id)
 	if err != nil {
 		return Command{}, err
 	}
@@ -176,13 +193,19 @@ func (t *turn) keepCommand(c Command, changed bool) error {
 	return t.tellCommand(c)
 }
 
-// tellCommand publishes the state of a command. The last one is the answer to whoever waits for it.
+// tellCommand publishes the state of a command. The last one is the answer to whoever waits for it. What the device has answered is left out if the limits on events
+// do not let it through: it is kept.
 func (t *turn) tellCommand(c Command) error {
 	var headers []event.Header
 	if c.Final() {
 		headers = []event.Header{{Name: headerRequest, Value: c.ID}}
 	}
-	return t.publish("commands/"+c.ID+"/status", c, headers...)
+	told, err := t.event("commands/"+c.ID+"/status", c, headers...)
+	if err != nil {
+		c.Response = nil
+		return t.publish("commands/"+c.ID+"/status", c, headers...)
+	}
+	return t.Publish(told)
 }
 
 // keep keeps the commands of the device, and when they are to be looked at again.
@@ -247,7 +270,7 @@ func (t *turn) call() error {
 		ID: t.Event.ID.String(), Device: t.id, Method: t.Event.Header(headerMethod), State: Queued, ContentType: t.Event.Header(event.ContentType),
 		Created: t.Event.Time, Expires: time.UnixMilli(expires).UTC(),
 	}
-	known, err := t.Delivery.Get(t.ctx, commandName+c.ID)
+	known, err := t.get(commandName + c.ID)
 	if err != nil || known != nil { // given twice, by somebody who does not know whether it was stored
 		return err
 	}
@@ -308,7 +331,7 @@ func (t *turn) answered(id string, failed bool) error {
 		}
 		data, code := t.Event.Data, t.Event.Header(headerReplyCode)
 		if most := t.config.Limits.Payload; len(data) > most {
-			return t.finish(q, at, c, Failed, fmt.Sprintf("the answer of the device has %d bytes, at most %d are kept", len(data), most))
+			return t.finish(q, at, c, Failed, fmt.Sprintf("the server has refused the answer of the device: it has %d bytes, at most %d are kept", len(data), most))
 		}
 		c.Response, c.ResponseType = data, cut(t.Event.Header(event.ContentType), DefaultLabel)
 		switch {
@@ -345,11 +368,12 @@ func (t *turn) tick() error {
 	return t.onQueue(func(q *queue) error {
 		q.Due = 0 // the mark is gone
 		now := t.now().UnixMilli()
-		for at := 0; at < len(q.Open); {
+		for at, ended := 0, 0; at < len(q.Open) && ended < maxEnded; {
 			if q.Open[at].Expires > now {
 				at++
 				continue
 			}
+			ended++
 			c, err := t.command(q.Open[at].ID)
 			if err == nil {
 				err = t.finish(q, at, c, Expired, "")

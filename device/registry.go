@@ -100,7 +100,7 @@ const (
 func (s *Service) read(ctx context.Context, id string) (entry, error) {
 	v, err := s.store.Get(ctx, registryPrefix+id)
 	if err != nil {
-		return entry{}, fmt.Errorf("reading the device %q: %w", id, err)
+		return entry{}, &storeError{fmt.Errorf("reading the device %q: %w", id, err)}
 	}
 	if v.Revision == 0 {
 		return entry{Device: Device{ID: id}}, nil

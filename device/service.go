@@ -22,7 +22,7 @@ type Service struct {
 	life   event.ID // of this process
 	count  atomic.Int64
 	locks  locks
-	lines  engine.LineLimit // of the log, about devices that cannot be kept
+	lines  engine.LineLimit // of the log, about devices that cannot be kept, and what is said to them
 
 	mu   sync.Mutex
 	left map[string]leaving

@@ -2,6 +2,7 @@ package device
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -65,7 +66,7 @@ func decodeDocument(data []byte) (*document, error) {
 
 // document returns the state of the device, as the turns before it have left it.
 func (t *turn) document() (*document, error) {
-	data, err := t.Delivery.Get(t.ctx, stateName)
+	data, err := t.get(stateName)
 	if err != nil {
 		return nil, err
 	}
@@ -191,12 +192,17 @@ func depthOf(v any) (n int) {
 	return 0
 }
 
+// notUsable says of what is wrong with a document which error it is.
+func notUsable(wrong error) error {
+	if wrong == nil || errors.Is(wrong, ErrTooLarge) {
+		return wrong
+	}
+	return fmt.Errorf("%w: %w", ErrDocument, wrong)
+}
+
 // update changes the state of the device, and tells what became of it.
 func (t *turn) update(r request, wrong error) error {
-	if wrong != nil && !errors.Is(wrong, ErrTooLarge) {
-		wrong = fmt.Errorf("%w: %w", ErrDocument, wrong)
-	}
-	if wrong == nil {
+	if wrong = cmp.Or(t.correlated(), notUsable(wrong)); wrong == nil {
 		wrong = r.check()
 	}
 	e, err := t.read(t.ctx, t.id)
@@ -229,14 +235,15 @@ func (t *turn) update(r request, wrong error) error {
 	if most := t.config.Limits.State; len(data) > most {
 		return t.reject("state/update/rejected", &r, fmt.Errorf("%w: it would have %d bytes, at most %d are allowed", ErrTooLarge, len(data), most))
 	}
-	if err := t.Put(stateName, data); err != nil {
+	told, changed, wrong := t.tellUpdate(&r, doc, old)
+	if wrong != nil {
+		return t.reject("state/update/rejected", &r, fmt.Errorf("%w: what changes cannot be told: %w", ErrTooLarge, wrong))
+	}
+	if err := errors.Join(t.Put(stateName, data), t.Publish(told), t.Publish(changed)); err != nil {
 		return err
 	}
 	if doc.Heard == doc.At {
 		t.heardOf(&e)
-	}
-	if err := t.tellUpdate(&r, doc, old); err != nil {
-		return err
 	}
 	is, err := json.Marshal(doc.delta())
 	if _, asked := r.State["desired"]; err == nil && (asked || !bytes.Equal(was, is)) {
@@ -245,8 +252,8 @@ func (t *turn) update(r request, wrong error) error {
 	return err
 }
 
-// tellUpdate publishes what an update has changed.
-func (t *turn) tellUpdate(r *request, doc *document, old []byte) error {
+// tellUpdate makes the events that tell what an update has changed.
+func (t *turn) tellUpdate(r *request, doc *document, old []byte) (told, changed *event.Event, err error) {
 	times := map[string]any{}
 	for name, section := range r.State {
 		fields, _ := section.(map[string]any)
@@ -256,7 +263,7 @@ func (t *turn) tellUpdate(r *request, doc *document, old []byte) error {
 		}
 		times[name] = timesOf(fields, anyOf(all))
 	}
-	err := t.publish("state/update/accepted", struct {
+	told, err = t.event("state/update/accepted", struct {
 		State     map[string]any `json:"state"`
 		Metadata  map[string]any `json:"metadata"`
 		Version   uint64         `json:"version"`
@@ -264,20 +271,29 @@ func (t *turn) tellUpdate(r *request, doc *document, old []byte) error {
 		Token     string         `json:"clientToken,omitempty"`
 	}{r.State, times, doc.Version, doc.At, r.ClientToken}, t.replying(r)...)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	return t.publish("state/documents", struct {
+	changed, err = t.event("state/documents", struct {
 		Previous  json.RawMessage `json:"previous"`
 		Current   State           `json:"current"`
 		Timestamp int64           `json:"timestamp"`
 		Token     string          `json:"clientToken,omitempty"`
 	}{old, doc.state(), doc.At, r.ClientToken})
+	return told, changed, err
+}
+
+// correlated tells why the correlation data of a request cannot come back in the answer: an event has a limit on its headers, and the request may have reached it.
+func (t *turn) correlated() error {
+	if n := len(t.Event.Header(event.CorrelationData)); n > maxCorrelation {
+		return fmt.Errorf("%w: its correlation data has %d bytes, at most %d are allowed", ErrTooLarge, n, maxCorrelation)
+	}
+	return nil
 }
 
 // replying are the headers of an answer.
 func (t *turn) replying(r *request) []event.Header {
 	headers := []event.Header{{Name: headerRequest, Value: t.Event.ID.String()}}
-	if id := t.Event.Header(event.CorrelationData); id != "" {
+	if id := t.Event.Header(event.CorrelationData); id != "" && len(id) <= maxCorrelation {
 		headers = append(headers, event.Header{Name: event.CorrelationData, Value: id})
 	}
 	if r.ClientToken != "" {
@@ -334,11 +350,15 @@ func (t *turn) tellDelta(doc *document, token string) error {
 
 // answerGet answers who asked for the state over a topic.
 func (t *turn) answerGet() error {
+	const rejected = "state/get/rejected"
+	if wrong := t.correlated(); wrong != nil {
+		return t.reject(rejected, &request{}, wrong)
+	}
 	var r request
 	if len(t.Event.Data) > 0 {
 		var err error
 		if r, err = parseRequest(t.Event.Data, t.config.Limits.StateDepth); err != nil {
-			return t.reject("state/get/rejected", &request{}, fmt.Errorf("%w: %w", ErrDocument, err))
+			return t.reject(rejected, &request{}, notUsable(err))
 		}
 	}
 	e, err := t.read(t.ctx, t.id)
@@ -346,16 +366,20 @@ func (t *turn) answerGet() error {
 		return err
 	}
 	if e.revision == 0 {
-		return t.reject("state/get/rejected", &r, fmt.Errorf("%w: %.128q", ErrNotFound, t.id))
+		return t.reject(rejected, &r, fmt.Errorf("%w: %.128q", ErrNotFound, t.id))
 	}
 	doc, err := t.document()
 	if err != nil {
 		return err
 	}
-	return t.publish("state/get/accepted", struct {
+	told, wrong := t.event("state/get/accepted", struct {
 		State
 		Token string `json:"clientToken,omitempty"`
 	}{doc.state(), r.ClientToken}, t.replying(&r)...)
+	if wrong != nil {
+		return t.reject(rejected, &r, fmt.Errorf("%w: the state cannot be told: %w", ErrTooLarge, wrong))
+	}
+	return t.Publish(told)
 }
 
 // State returns the state of a device.

@@ -159,7 +159,7 @@ func (f *callFlags) tell(w io.Writer, c *commandInfo) error {
 	case "done":
 		line = safe(c.answer())
 	case "failed":
-		return fmt.Errorf("the device says: %s", safe(c.Error))
+		return fmt.Errorf("the command has failed: %s", safe(c.Error))
 	case "expired":
 		if c.Attempts == 0 {
 			return errors.New("the command was given up before it was sent: the device was not connected, had not subscribed to its commands, or had too many to answer")
