@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -212,9 +213,9 @@ func (a *App) Run(ctx context.Context) error {
 	doors.Go(working, "release memory", newReleaser().run)
 	var brokering context.Context
 	brokering, a.stopMQTT = context.WithCancel(base) // it writes how far sessions have got when the last connection has ended
-	doors.Go(brokering, "mqtt", a.mqtt.Run)
-	broken := make(chan error, len(sockets)+1) // http listeners that fail, and handlers
-	a.handlers.start(base, a.durable, a.devices, broken)
+	broken := make(chan error, len(sockets)+vitals)  // http listeners that fail, handlers, and what is vital
+	doors.Go(base, "mqtt", vital(brokering, "mqtt", a.opts.Logger, broken, a.mqtt.Run))
+	a.handlers.start(base, a.durable, a.devices, a.opts.Logger, broken)
 	for _, s := range sockets {
 		if err = a.serve(base, &doors, s, broken); err != nil {
 			break
@@ -228,6 +229,23 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	stop()
 	return errors.Join(err, a.drain(&doors))
+}
+
+// vitals is how many tasks there are without which an App ends: handlers, and three that are made with vital.
+const vitals = 4
+
+// vital returns a task that the App cannot do without: if it fails or panics while it should run, that is logged, and ends the App. Half a server would be worse:
+// it looks alive, and what it does no longer is seen only when it is missed.
+func vital(ctx context.Context, name string, log *slog.Logger, broken chan<- error, run func(context.Context) error) func(context.Context) error {
+	return func(context.Context) error {
+		err := task.Try(func() error { return run(ctx) })
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		log.Error("a part of the server has failed, which ends it", "part", name, "error", err)
+		broken <- fmt.Errorf("a part of the server has failed (%s); the log says where, please report it: %w", name, err)
+		return nil
+	}
 }
 
 // begin takes what Run serves, once.

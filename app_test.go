@@ -2,6 +2,7 @@ package spate_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -9,13 +10,16 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/spate-io/spate"
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/resp"
+	"github.com/spate-io/spate/store/memstore"
 	"github.com/spate-io/spate/task"
 	"go.uber.org/goleak"
 )
@@ -436,4 +440,34 @@ func TestTasksOfHandlers(t *testing.T) {
 		t.Errorf("%q, %v", answer, err)
 	}
 	tasksWith(false)
+}
+
+// A part of the server that panics ends it, with the reason in the log: it does not go on without that part.
+func TestVitalPartPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var broken atomic.Bool
+		o := quiet()
+		o.Driver = engine.Net
+		store := memstore.New(memstore.Options{})
+		defer store.Close()
+		o.Store, o.Logger = store, slog.New(slog.NewTextHandler(&log, nil))
+		o.Clock = func() time.Time {
+			if broken.Load() {
+				panic("the clock has stopped")
+			}
+			return time.Now()
+		}
+		app := spate.New(o)
+		done := make(chan error, 1)
+		go func() { done <- app.Run(t.Context()) }()
+		synctest.Wait()
+		broken.Store(true)
+		if err := <-done; err == nil || !strings.Contains(err.Error(), "a part of the server has failed") || !strings.Contains(err.Error(), "the clock has stopped") {
+			t.Errorf("it ended with %v", err)
+		}
+		if text := log.String(); !strings.Contains(text, "a part of the server has failed") || !strings.Contains(text, "error.stack=") || !strings.Contains(text, "TestVitalPartPanics") {
+			t.Errorf("the log has no stack:\n%s", text)
+		}
+	})
 }

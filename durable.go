@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"time"
@@ -118,7 +119,7 @@ type handlers struct {
 }
 
 // start runs the handlers until stop. One that cannot run breaks the App.
-func (h *handlers) start(ctx context.Context, d *durable, devices *device.Service, broken chan<- error) {
+func (h *handlers) start(ctx context.Context, d *durable, devices *device.Service, log *slog.Logger, broken chan<- error) {
 	ctx, h.cancel = context.WithCancel(ctx)
 	h.work.Policy = task.KeepGoing
 	detached := context.WithoutCancel(ctx) // the tasks end by themselves, and are not to be told twice
@@ -131,8 +132,8 @@ func (h *handlers) start(ctx context.Context, d *durable, devices *device.Servic
 		return struct{}{}, err // of stopping
 	})
 	if d != nil {
-		h.work.Go(detached, "retention", func(context.Context) error { return d.streams.Run(ctx) })
-		h.work.Go(detached, "devices", func(context.Context) error { return devices.Run(ctx) })
+		h.work.Go(detached, "retention", vital(ctx, "retention", log, broken, d.streams.Run))
+		h.work.Go(detached, "devices", vital(ctx, "devices", log, broken, devices.Run))
 	}
 }
 
