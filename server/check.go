@@ -30,11 +30,14 @@ func (s *Settings) check() (errs []error) {
 		fail("listen", "is empty: a server that listens to nothing does nothing")
 	}
 	s.checkTLS("tls", s.TLS, fail)
+	noRoles := len(s.Auth.Roles) == 0 && s.lacks("auth.roles")
 	open := s.checkAuth(func(err error) {
-		if path, _, _ := strings.Cut(err.Error(), ": "); !s.doubtful(path) {
+		path, _, _ := strings.Cut(err.Error(), ": ")
+		if !s.doubtful(path) && (!noRoles || path != "auth.roles" && !strings.Contains(path, ".roles[")) {
 			errs = append(errs, s.located(err))
 		}
 	})
+	open = open && !s.lacks("auth")
 	for i, l := range s.Listen {
 		path := fmt.Sprintf("listen[%d]", i)
 		s.checkListener(path, l, open, fail)
@@ -87,6 +90,18 @@ func (s *Settings) checkMQTT(fail func(path, format string, args ...any)) {
 	}
 	if l.ConnectSize < least {
 		fail("mqtt.limits.connect_size", "%d is less than %d bytes, the least that is of use", l.ConnectSize, least)
+	}
+	if l.Inflight > mqtt.MaxInflight {
+		fail("mqtt.limits.inflight", "%d is more than %d, the most that can be on their way", l.Inflight, mqtt.MaxInflight)
+	}
+	if l.Receive > mqtt.MaxReceive {
+		fail("mqtt.limits.receive", "%d is more than %d, the most that the protocol can say", l.Receive, mqtt.MaxReceive)
+	}
+	if l.TopicAliases > mqtt.MaxTopicAliases {
+		fail("mqtt.limits.topic_aliases", "%d is more than %d, the most that the protocol can say", l.TopicAliases, mqtt.MaxTopicAliases)
+	}
+	if l.Expiry > 0 && l.Expiry < time.Second {
+		fail("mqtt.limits.expiry", "%s is less than 1s, the least that the protocol can say; 0s is for ever", l.Expiry)
 	}
 	if k := l.KeepAlive; k != 0 && (k < time.Second || k > 65535*time.Second || k%time.Second != 0) {
 		fail("mqtt.limits.keep_alive", "%s is not a number of seconds from 1 to 65535", k)
@@ -188,7 +203,7 @@ func (s *Settings) checkListener(path string, l Listener, open bool, fail func(p
 	if err := about.Validate(open); err != nil {
 		fail(path, "%w", err)
 	}
-	if secure(l.URL) && l.TLS == (TLS{}) && s.TLS.unset() {
+	if secure(l.URL) && l.TLS == (TLS{}) && s.TLS.unset() && !s.lacks("tls") {
 		fail(path, "%s needs a certificate: set tls.cert and tls.key, or --tls-cert and --tls-key", l.URL)
 	}
 	if l.TLS != (TLS{}) && l.TLS.unset() {

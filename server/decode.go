@@ -31,12 +31,12 @@ type decoder struct {
 }
 
 func (d *decoder) failf(n *yaml.Node, path, format string, args ...any) {
-	d.fail(n, unread{path: path}, fmt.Sprintf(format, args...))
+	d.failAt(n, unread{path: path}, path, fmt.Sprintf(format, args...))
 }
 
-func (d *decoder) fail(n *yaml.Node, u unread, what string) {
-	if u.path != "" && !d.flag {
-		what = u.path + ": " + what
+func (d *decoder) failAt(n *yaml.Node, u unread, path, what string) {
+	if path != "" && !d.flag {
+		what = path + ": " + what
 	}
 	d.unread = append(d.unread, u)
 	d.errs = append(d.errs, fmt.Errorf("%s: %s", d.where(n.Line), what))
@@ -98,7 +98,11 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 				return
 			}
 		}
-		d.fail(k, unread{path: join(path, shown(name)), unknown: true}, "unknown key"+suggest(name, keys))
+		u := unread{path: join(path, name), unknown: true}
+		if !isWord.MatchString(name) {
+			u = unread{path: path} // it may be part of any of the others
+		}
+		d.failAt(k, u, join(path, shown(name)), "unknown key"+suggest(name, keys))
 	})
 }
 
@@ -138,7 +142,7 @@ func (d *decoder) leaf(n *yaml.Node, v reflect.Value, path string) {
 		return
 	}
 	if err := setLeaf(v, n.Value, mayBeNone(path)); err != nil {
-		d.fail(n, unread{path: path, leaf: true}, err.Error())
+		d.failAt(n, unread{path: path, leaf: true}, path, err.Error())
 	}
 }
 

@@ -88,21 +88,17 @@ func (s *Settings) decoder(where func(line int) string) *decoder {
 // decode writes n into v, and notes the sections of which it could not read all.
 func (s *Settings) decode(d *decoder, n *yaml.Node, v reflect.Value, path string) []error {
 	d.value(n, v, path)
-	for _, u := range d.unread {
-		s.skip(u)
-	}
+	s.unread = append(s.unread, d.unread...)
 	return d.errs
 }
 
-// skip keeps what depends on something that could not be read from being checked. Whether a listener is in
-// order depends on tls and auth, and a section that is not known may be either.
-func (s *Settings) skip(u unread) {
-	s.unread = append(s.unread, u)
-	section := sectionOf(u.path)
-	known := slices.ContainsFunc(keysOf(reflect.TypeFor[Config]()), func(k key) bool { return k.name == section })
-	if !known || (section == "auth" || section == "tls") && !u.leaf {
-		s.unread = append(s.unread, unread{path: "auth"}, unread{path: "tls"}, unread{path: "listen"})
-	}
+// lacks tells whether what a section has may lack something that could not be read: more than a single value of it, or what an unknown key beside it or above it
+// was meant to say, if the section itself was not written. What needs the section cannot be judged then.
+func (s *Settings) lacks(section string) bool {
+	return slices.ContainsFunc(s.unread, func(u unread) bool {
+		parent := parentOf(u.path)
+		return !u.leaf && (within(u.path, section) || within(section, u.path)) || u.unknown && (parent == "" || within(section, parent)) && !s.written(section)
+	})
 }
 
 // doubtful tells whether what is wrong with a key may be that something could not be read: the key, one below or above it, or one
@@ -208,7 +204,7 @@ func (s *Settings) readEnviron(environ []string) (errs []error) {
 		}
 		path, found := known[name]
 		if !found {
-			s.skip(unread{path: name, unknown: true})
+			s.unread = append(s.unread, unread{path: name, unknown: true})
 			errs = append(errs, fmt.Errorf("%s: no key of the configuration has this name; see docs/config.md", name))
 			continue
 		}
@@ -236,7 +232,7 @@ func (s *Settings) set(path, from string, values []string) []error {
 	case strings.HasPrefix(last, "[") || strings.HasPrefix(last, "{"):
 		var doc yaml.Node
 		if err := yaml.Unmarshal([]byte(last), &doc); err != nil {
-			s.skip(unread{path: path})
+			s.unread = append(s.unread, unread{path: path})
 			return []error{fmt.Errorf("%s: %s: not YAML: %s", from, path, strings.TrimPrefix(err.Error(), "yaml: "))}
 		}
 		n = doc.Content[0]

@@ -59,11 +59,20 @@ func TestFilesThatAreWrong(t *testing.T) {
 			":3: mqtt.limits.packet_size: 2097152 has to be less than limits.message, which is 1048576: a packet is collected before it is looked at",
 			":4: mqtt.limits.connect_size: 10 is less than 256 bytes, the least that is of use",
 			":5: mqtt.limits.keep_alive: 500ms is not a number of seconds from 1 to 65535"}},
+		{"more than MQTT can count", "mqtt:\n  limits:\n    expiry: 500ms\n    inflight: 99999\n    receive: 70000\n    topic_aliases: 100000\n", []string{
+			":4: mqtt.limits.inflight: 99999 is more than 7935, the most that can be on their way", ":5: mqtt.limits.receive: 70000 is more than 65535, the most that the protocol can say",
+			":6: mqtt.limits.topic_aliases: 100000 is more than 65535, the most that the protocol can say", ":3: mqtt.limits.expiry: 500ms is less than 1s, the least that the protocol can say"}},
 		{"auth without roles", "auth:\n  users:\n    - name: anna\n      password: secret\n", []string{
 			":1: auth.roles: there is no role", ":4: auth.users[0].password: is not an argon2id or bcrypt hash; make one with: spate hash-password"}},
 		{"a hash that is not quoted", "auth:\n  users: [{name: a, password: $argon2id$m=1,t=2$secret}]\n", []string{
-			":2: auth.users[0].(not a word: quote values that hold commas, colons or braces): unknown key; known here: name, password, scram, roles"}},
-		{"a password out of its place", "auth:\n  users: [secret]\n", []string{":2: auth.users[0]: expected keys and values, found a single value"}},
+			":2: auth.users[0].(not a word: quote values that hold commas, colons or braces): unknown key; known here: name, password, scram, roles", ":1: auth.roles: there is no role"}},
+		{"a password out of its place", "auth:\n  users: [secret]\n", []string{":2: auth.users[0]: expected keys and values, found a single value", ":1: auth.roles: there is no role"}},
+		{"what is wrong in auth beside an unknown key", "limit: {}\nauth:\n  usrs: []\n  users:\n    - {name: anna, pasword: x, password: secret, roles: [boss]}\n  roles: {guest: {publsh: []}}\nlisten: [mqtts://127.0.0.1:1, echo://0.0.0.0:1]\n", []string{
+			":1: limit: unknown key; did you mean limits?", ":3: auth.usrs: unknown key; did you mean users?", ":5: auth.users[0].pasword: unknown key; did you mean password?",
+			":6: auth.roles.guest.publsh: unknown key; did you mean publish?", `:5: auth.users[0].roles[0]: there is no role "boss" in auth.roles`,
+			":5: auth.users[0].password: is not an argon2id or bcrypt hash", ":7: listen[1]: refusing to listen on echo://0.0.0.0:1"}},
+		{"roles out of their place", "auth:\n  users:\n    - {name: anna, password: secret, roles: [boss]}\nroles: {boss: {admin: true}}\n", []string{
+			":4: roles: unknown key", ":3: auth.users[0].password: is not an argon2id or bcrypt hash"}},
 		{"a limit that lets nobody in", "limits:\n  connections: 0\n", []string{":2: limits.connections: 0 would let nobody in"}},
 		{"a request that is too long for resp", "limits:\n  message: 1025MiB\n", []string{
 			":2: limits.message: 1074790400 is more than 1073741824 bytes (1GiB), the largest request that resp can read"}},

@@ -33,7 +33,7 @@ func looseBroker(t *testing.T, c Config) *Broker {
 // Identifiers that are counted leave out those in use and never are those of the log.
 func TestWindowIdentifiers(t *testing.T) {
 	var w window
-	for n := range 3 * maxInflight {
+	for n := range 3 * MaxInflight {
 		id := w.nextID()
 		if id <= logIDs || w.index(id) >= 0 {
 			t.Fatalf("the %d-th identifier is %d: one of the log, or in use", n, id)

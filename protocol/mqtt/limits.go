@@ -69,16 +69,20 @@ const (
 	DefaultAuthTimeout   = 10 * time.Second
 )
 
+// The most of some [Limits]; more is not granted.
+const (
+	// MaxInflight leaves identifiers for retained messages, which are reserved a page at a time.
+	MaxInflight = 65535 - logIDs - 2*pageMessages
+	// MaxReceive and MaxTopicAliases are what two bytes can say.
+	MaxReceive      = 65535
+	MaxTopicAliases = 65535
+)
+
 const (
 	// maxOffset is beyond every place in the log.
 	maxOffset = ^uint64(0)
-	// maxReceive and maxAliases are what two bytes can say.
-	maxReceive = 65535
-	maxAliases = 65535
 	// logIDs are the packet identifiers of messages in the log, from 1 on. The others are counted, so that neither stands in the way of the other, and bound what is on its way.
 	logIDs = 57344
-	// maxInflight leaves identifiers for retained messages, which are reserved a page at a time.
-	maxInflight = 65535 - logIDs - 2*pageMessages
 	// never is the Session Expiry Interval of a session that does not expire (§3.1.2.11.2).
 	never = 0xFFFFFFFF
 	// replyFlush is how many bytes of replies are collected before they are sent.
@@ -116,11 +120,13 @@ const (
 func (l Limits) WithDefaults() Limits {
 	l.PacketSize = or(l.PacketSize, DefaultPacketSize)
 	l.ConnectSize = min(or(l.ConnectSize, DefaultConnectSize), l.PacketSize)
-	l.Inflight = min(or(l.Inflight, DefaultInflight), maxInflight)
-	l.Receive = min(or(l.Receive, DefaultReceive), maxReceive)
-	l.TopicAliases = min(or(l.TopicAliases, DefaultTopicAliases), maxAliases)
+	l.Inflight = min(or(l.Inflight, DefaultInflight), MaxInflight)
+	l.Receive = min(or(l.Receive, DefaultReceive), MaxReceive)
+	l.TopicAliases = min(or(l.TopicAliases, DefaultTopicAliases), MaxTopicAliases)
 	l.Sessions = or(l.Sessions, DefaultSessions)
-	l.Expiry = max(0, l.Expiry)
+	if l.Expiry = max(0, l.Expiry); l.Expiry > 0 {
+		l.Expiry = max(l.Expiry, time.Second) // the protocol says seconds, and none of them would end every session
+	}
 	l.Subscriptions = or(l.Subscriptions, DefaultSubscriptions)
 	l.Queue = or(l.Queue, DefaultQueue)
 	l.QueueBytes = or(l.QueueBytes, DefaultQueueBytes)
