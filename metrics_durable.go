@@ -22,6 +22,7 @@ func (c *collector) durable(s sheet) {
 	s.gauge("store_healthy", "0 while the store takes nothing, because its disk is full or has failed.", healthy)
 	for _, st := range a.Streams().List() {
 		name := st.Config().Name
+		s.count("stream_left_out_total", "Events of the server's own that a stream was too small for.", st.LeftOut(), "stream", name)
 		if info, err := a.Streams().Info(ctx, name); err == nil {
 			s.gauge("stream_events", "Events that a stream holds.", float64(info.Events), "stream", name)
 			s.gauge("stream_bytes", "Bytes that a stream holds, before compression.", float64(info.Bytes), "stream", name)

@@ -57,6 +57,9 @@ func New(options Options) *Bus {
 	b := &Bus{limits: options.Limits.withDefaults(), clock: options.Clock, log: options.Logger, streams: options.Log}
 	b.ids.Clock = options.Clock
 	b.stored.bus = b
+	if b.streams != nil {
+		b.streams.Own(Reserved)
+	}
 	b.room.mostEvents, b.room.mostBytes = b.limits.DeliveryEvents, b.limits.DeliveryBytes
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)

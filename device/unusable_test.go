@@ -10,6 +10,7 @@ import (
 	"github.com/spate-io/spate/device"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/spatetest"
+	"github.com/spate-io/spate/stream"
 )
 
 // sayWith publishes what a device or an application says with correlation data.
@@ -104,5 +105,37 @@ func TestUnreadableIsSkipped(t *testing.T) {
 		k.connect("fan")
 		k.say("$devices/fan/state/reported", `{"on":true}`)
 		k.wantTold("$devices/fan/state/update/accepted", `{"state":{"reported":{"on":true}},"version":1}`, 1)
+	})
+}
+
+// What the server tells of devices does not wait for streams of others: one that is too small for an event is spared it, and all others get it.
+func TestStreamTooSmall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options(device.Config{})
+		o.App.Streams = append(o.App.Streams, stream.Config{Name: "small", Subjects: []string{"$devices/#"}, MaxEventBytes: 20})
+		k := &kit{spatetest.New(t, o), t}
+		c := k.connect("fan")
+		k.say("$devices/fan/state/reported", `{"a":1}`)
+		if s, err := k.devices().UpdateState(t.Context(), "fan", device.Update{Desired: []byte(`{"b":1}`)}); err != nil || s.Version != 2 {
+			t.Errorf("%+v, %v", s, err)
+		}
+		sent := k.send("spin", time.Minute)
+		k.say("$devices/fan/commands/"+sent.ID+"/response", "ok")
+		k.devices().Disconnected(c, "")
+		k.Settle()
+		if c := k.command(sent.ID); c.State != device.Done {
+			t.Errorf("%+v", c)
+		}
+		k.wantTold("$devices/fan/state/delta", `{"state":{"b":1},"version":2}`, 1)
+		if n, told, small := len(k.Stored("history")), len(k.Stored("told")), len(k.Stored("small")); n != 2 || told != 9 || small != 3 {
+			t.Errorf("%d presence events, %d others; the small stream has %d", n, told, small)
+		}
+		if _, err := k.App().Bus().Publish(t.Context(), &event.Event{Subject: "$devices/fan/state/reported", Data: []byte(`{"a":"123456789012345"}`)}); !errors.Is(err, event.ErrTooLong) {
+			t.Errorf("an event of somebody else: %v", err)
+		}
+		s, err := k.App().Streams().Get("small")
+		if err != nil || s.LeftOut() == 0 {
+			t.Errorf("nothing was left out, %v", err)
+		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 )
@@ -46,6 +47,8 @@ type Log struct {
 	ids   event.Generator
 
 	capture event.Trie[*Stream]
+	own     func(subject string) bool // nil if no subject is the server's own
+	lines   engine.LineLimit          // of the log, about events that are left out
 	changes atomic.Uint64
 	// gate is read-locked from where an event is captured to where its batch is submitted, so that nothing is appended to a stream that was removed,
 	// and nothing is missed by one that is being changed.
@@ -66,7 +69,8 @@ type Stream struct {
 	durability store.Durability
 	filters    []event.Filter
 	revision   uint64
-	tap        *Tap // nil for most
+	tap        *Tap           // nil for most
+	left       *atomic.Uint64 // events of the server that it is too small for
 }
 
 // definition is a stream as it is stored.
@@ -175,7 +179,7 @@ func (l *Log) build(c Config) (*Stream, error) {
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	s := &Stream{config: c, durability: durabilities[c.Durability]}
+	s := &Stream{config: c, durability: durabilities[c.Durability], left: &atomic.Uint64{}}
 	s.key, _ = parseKey(c.Key)
 	for _, text := range c.Subjects {
 		f, err := event.ParseFilter(text, l.opts.Limits)
@@ -287,7 +291,7 @@ func (l *Log) Update(ctx context.Context, c Config) (*Stream, error) {
 		return nil, fmt.Errorf("%w: %q has %d partitions by %s, which cannot be changed, since the order of each key would be lost: leave them out to keep what there is, or make another stream",
 			ErrConfig, c.Name, old.config.Partitions, old.config.Key)
 	}
-	s.tap = old.tap
+	s.tap, s.left = old.tap, old.left
 	s.id, s.refiltered = old.id, old.refiltered || !slices.Equal(old.config.Subjects, s.config.Subjects)
 	if err := l.save(ctx, s, old.revision); err != nil {
 		return nil, err

@@ -532,6 +532,37 @@ func TestMaxEventBytes(t *testing.T) {
 	}
 }
 
+// An event of the server's own is left out of a stream that is too small for it, unless the stream is the server's own too.
+func TestOwnEventsAreLeftOut(t *testing.T) {
+	k := newKit(t)
+	k.Own(func(subject string) bool { return subject == "own" })
+	k.create(stream.Config{Name: "all", Subjects: []string{"#"}})
+	k.create(stream.Config{Name: "small", Subjects: []string{"+"}, MaxEventBytes: 10})
+	large := make([]byte, 11)
+	b := &store.Batch{}
+	if n, _, err := k.Add(b, &event.Event{Subject: "own", Data: large}); n != 1 || len(b.Appends) != 1 || err != nil {
+		t.Errorf("captured by %d, %v", n, err)
+	}
+	if _, err := k.Update(t.Context(), stream.Config{Name: "small", Subjects: []string{"own", "other"}, MaxEventBytes: 10}); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := k.Get("small"); err != nil || s.LeftOut() != 1 {
+		t.Errorf("%d were left out, %v", s.LeftOut(), err)
+	}
+	if err := errors.Join(k.Check(&event.Event{Subject: "own", Data: large}), k.Check(&event.Event{Subject: "other", Data: large[:10]})); err != nil {
+		t.Error(err)
+	}
+	if err := k.Check(&event.Event{Subject: "other", Data: large}); !errors.Is(err, event.ErrTooLong) {
+		t.Error(err)
+	}
+	if err := k.Reserve(t.Context(), stream.Config{Name: "$server", Subjects: []string{"own"}, MaxEventBytes: 10}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := k.Add(&store.Batch{}, &event.Event{Subject: "own", Data: large}); !errors.Is(err, event.ErrTooLong) {
+		t.Error(err)
+	}
+}
+
 // A batch asks for the durability of its strongest stream.
 func TestDurability(t *testing.T) {
 	k := newKit(t)
