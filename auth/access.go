@@ -49,7 +49,7 @@ func (a *Auth) CanAdmin(id Identity) bool {
 }
 
 // Authorize decides like the Can methods, counts a denial and writes an audit
-// line for it. It fails with [ErrForbidden], [ErrNotAuthenticated], [ErrExpired]
+// line for it. It fails with [ErrForbidden], which says what is not permitted, [ErrNotAuthenticated], [ErrExpired]
 // [ErrWithdrawn] or [ErrClient].
 func (a *Auth) Authorize(from Origin, id Identity, action Action, target string) error {
 	r, err := a.rightsOf(id)
@@ -60,7 +60,7 @@ func (a *Auth) Authorize(from Origin, id Identity, action Action, target string)
 	if err != nil {
 		reason = reasonOf(err)
 	} else {
-		err = ErrForbidden
+		err = forbid(action, target)
 	}
 	a.count.forbidden.Add(1)
 	a.denied(denial{from: from, user: id.User(), client: id.Client(), action: string(action), target: target, reason: reason})

@@ -102,6 +102,27 @@ func TestNobody(t *testing.T) {
 	}
 }
 
+// A denial names the action and the target that were asked for, and nothing else: no subject of an event, no control characters.
+func TestForbiddenSaysWhat(t *testing.T) {
+	a, _ := start(t, people(), Options{})
+	cleo := login(t, a, "cleo", "cleo-secret")
+	const why = ": no access rule of this user's roles allows it; ask the operator for the right"
+	for _, tc := range []struct {
+		action       Action
+		target, want string
+	}{
+		{ActionPublish, "a/\x1bb", `not permitted to publish on "a/\x1bb"` + why},
+		{ActionSubscribe, "a/#", `not permitted to subscribe to "a/#"` + why},
+		{ActionSubscribeGlob, "a*", `not permitted to subscribe to "a*"` + why},
+		{ActionReceive, "secret/plans", "not permitted" + why},
+		{ActionAdmin, "GET /v1/streams\x1b", "not permitted: GET /v1/streams? needs a role with admin: true; ask the operator for one"},
+	} {
+		if err := a.Authorize(peer, cleo, tc.action, tc.target); err == nil || err.Error() != tc.want || !errors.Is(err, ErrForbidden) {
+			t.Errorf("%s %q: %v", tc.action, tc.target, err)
+		}
+	}
+}
+
 // TestEveryMethodAgrees: the silent decisions and the one with an audit line are the same.
 func TestEveryMethodAgrees(t *testing.T) {
 	a, log := start(t, people(), Options{})

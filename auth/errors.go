@@ -1,6 +1,9 @@
 package auth
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // While authenticating. None of them says which part was wrong: the reason is in
 // the audit line, for the operator alone.
@@ -39,6 +42,30 @@ var (
 	// ErrWithdrawn means that the configuration no longer holds what the identity was made from.
 	ErrWithdrawn = errors.New("the login is no longer valid because the server's users or access rules have changed: log in again")
 )
+
+// A forbidden is an [ErrForbidden] that says what was not permitted.
+type forbidden struct{ text string }
+
+func (f *forbidden) Error() string { return f.text }
+func (f *forbidden) Unwrap() error { return ErrForbidden }
+
+// Forbidden returns an [ErrForbidden] that says what was not permitted, such as "read the stream". It goes to the client, so it may name only what that has named.
+func Forbidden(what string) error {
+	return &forbidden{"not permitted to " + what + ": no access rule of this user's roles allows it; ask the operator for the right"}
+}
+
+// forbid says which right is missing. The subject of an event is not named to somebody who may not receive it.
+func forbid(action Action, target string) error {
+	switch action {
+	case ActionPublish:
+		return Forbidden(fmt.Sprintf("publish on %.200q", target))
+	case ActionSubscribe, ActionSubscribeGlob:
+		return Forbidden(fmt.Sprintf("subscribe to %.200q", target))
+	case ActionAdmin:
+		return &forbidden{"not permitted: " + clip(target) + " needs a role with admin: true; ask the operator for one"}
+	}
+	return ErrForbidden
+}
 
 // While starting and reloading.
 var (

@@ -263,6 +263,18 @@ func TestRights(t *testing.T) {
 	} {
 		k.tell([]step{s}, anna)
 	}
+	for request, want := range map[string]string{
+		"POST /v1/publish/inbox/bert":     `not permitted to publish on \"inbox/bert\"`,
+		"GET /v1/subscribe?filter=%23":    `not permitted to subscribe to \"#\"`,
+		"GET /v1/subscribe?stream=orders": `not permitted to read all of the stream \"orders\"`,
+		"GET /v1/streams/nothing/events":  `not permitted to read all of the stream \"nothing\"`,
+		"GET /v1/streams":                 "GET /v1/streams needs a role with admin: true",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		if got := k.send(method, path, "x", anna); !strings.Contains(got.body, want) {
+			t.Errorf("%s: %s, want %s", request, got.body, want)
+		}
+	}
 	for _, route := range httpapi.Routes() {
 		method, path, _ := strings.Cut(route, " ")
 		path = strings.NewReplacer("{name}", "orders", "{id}", "0", "{subject...}", "a", "{kind}", "forbidden", "{command}", exampleCommand).Replace(path)

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -69,6 +71,8 @@ func (d *Door) mayReadAll(c *call, st *stream.Stream, name string) error {
 		switch {
 		case err != nil && d.opts.Auth.CanSubscribe(c.id, "#"): // which selects nothing of the streams of the server itself
 			return stream.NotFound(name)
+		case errors.Is(err, auth.ErrForbidden): // what the stream captures is not said
+			return auth.Forbidden(fmt.Sprintf("read all of the stream %.200q; name a filter that this user may subscribe to", name))
 		case err != nil:
 			return err
 		}
