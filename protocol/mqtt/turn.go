@@ -297,7 +297,7 @@ func (k *commit) failed(err error) (unreleased bool) {
 			}
 		}
 	}
-	b.log.Error("messages could not be stored, and are not acknowledged", "client", describe(s.id), "messages", len(k.events), "error", err)
+	b.log.Error("what a client has sent could not be stored, and is not acknowledged", "client", describe(s.id), "messages", len(k.events), "packets", len(k.answers), "error", err)
 	return unreleased
 }
 
