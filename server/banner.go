@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spate-io/spate/auth"
@@ -52,28 +54,19 @@ func (n *Node) whoMayConnect() string {
 // hints are three commands that fit the listeners.
 func (n *Node) hints() []string {
 	var first, rest []string
-	durable := n.config.Data != "" && createStreams(&n.config) // so that XADD works without a stream that was made for it
 	for _, o := range n.open {
 		scheme, _, _ := strings.Cut(o.url, "://")
 		protocol, suffix, _ := strings.Cut(scheme, "+")
 		var lines []string
 		switch protocol {
 		case "resp":
-			cli := "redis-cli" + n.redisArguments(suffix, o.addr)
-			lines = []string{cli + " PING", cli + " PSUBSCRIBE 'news/*'", cli + " PUBLISH news/today hello"}
-			if durable {
-				lines = []string{cli + " XADD orders/7 '*' item tea   # on disk before the answer", cli + " XRANGE orders/7 - +", lines[1]}
-			}
+			lines = n.redis(n.redisArguments(o))
 		case "http":
-			curl, base := n.curl(suffix, o.addr)
-			lines = []string{curl + base + "/debug/connections", curl + base + "/metrics", curl + base + "/readyz"}
-			if n.config.Data != "" {
-				lines[0] = curl + base + "/v1/streams   # what is kept"
-			}
+			lines = n.curl(o)
 		case "mqtt", "mqtts":
-			lines = n.mosquitto(n.mosquittoArguments(secure(o.url), o.addr))
+			lines = n.mosquitto(n.mosquittoArguments(o))
 		case "ws", "wss":
-			lines = []string{"websocat " + protocol + "://" + reachable(o.addr) + "/v1/ws   # {\"type\":\"subscribe\",\"filter\":\"news/#\"}"}
+			lines = []string{"websocat " + protocol + "://" + n.trust(o).at(o.addr) + "/v1/ws   # {\"type\":\"subscribe\",\"filter\":\"news/#\"}"}
 		case "echo":
 			lines = []string{"echo hello | " + echoClient(suffix, o.addr)}
 		}
@@ -84,62 +77,90 @@ func (n *Node) hints() []string {
 	return lines[:min(3, len(lines))]
 }
 
-// mosquittoArguments are what mosquitto_pub and mosquitto_sub need to reach a listener.
-func (n *Node) mosquittoArguments(tls bool, addr net.Addr) string {
-	args := " --unix " + addr.String()
-	if tcp, ok := addr.(*net.TCPAddr); ok {
-		args = fmt.Sprintf(" -p %d", tcp.Port)
-		if host, _, _ := net.SplitHostPort(reachable(addr)); host != "127.0.0.1" {
-			args = " -h " + host + args
-		}
+// trust is what clients of a listener need to know of its certificate, and by which host they reach it.
+func (n *Node) trust(o opened) trust {
+	host, _, _ := net.SplitHostPort(reachable(o.addr))
+	if !secure(o.url) {
+		return trust{host: host}
 	}
-	if tls {
-		args += " --cafile " + n.config.TLS.Cert + " --insecure"
+	return trustOf(n.tlsOf(o.listener), host)
+}
+
+// where are the arguments with which redis-cli and the clients of mosquitto reach a listener. Those that speak TLS are told the name even if it is what they would take.
+func (n *Node) where(o opened, unix string) string {
+	tcp, ok := o.addr.(*net.TCPAddr)
+	if !ok {
+		return " " + unix + " " + o.addr.String()
+	}
+	args, host := fmt.Sprintf(" -p %d", tcp.Port), n.trust(o).host
+	if host != "127.0.0.1" || secure(o.url) {
+		args = " -h " + host + args
+	}
+	return args
+}
+
+// mosquittoArguments are what mosquitto_pub and mosquitto_sub need to reach a listener.
+func (n *Node) mosquittoArguments(o opened) string {
+	args := n.where(o, "--unix")
+	if secure(o.url) {
+		args += n.trust(o).arguments("--cafile", "--insecure")
 	}
 	return args
 }
 
 // mosquitto are a command that subscribes and one that publishes, each as a user who may, if there are users.
 func (n *Node) mosquitto(args string) []string {
-	filter, topic := "'sensors/#'", "sensors/hall/temperature"
-	reader, may := n.mosquittoUser(func(r auth.Role) []string { return r.Subscribe })
+	filter := "'sensors/#'"
+	reader, may := n.userWith(func(r auth.Role) []string { return r.Subscribe })
 	if may != "" && may != "#" {
 		filter = "'" + may + "'"
 	}
-	writer, may := n.mosquittoUser(func(r auth.Role) []string { return r.Publish })
-	if may != "" && may != "#" {
-		topic = "'" + strings.NewReplacer("+", "1", "#", "1").Replace(may) + "'"
-	}
+	writer, may := n.userWith(func(r auth.Role) []string { return r.Publish })
 	return []string{
-		"mosquitto_sub" + args + reader + " -t " + filter + " -v",
-		"mosquitto_pub" + args + writer + " -t " + topic + " -m 21.5 -q 1",
+		"mosquitto_sub" + args + n.mosquittoLogin(reader) + " -t " + filter + " -v",
+		"mosquitto_pub" + args + n.mosquittoLogin(writer) + " -t " + subjectIn(may, "sensors/hall/temperature") + " -m 21.5 -q 1",
 	}
 }
 
-// mosquittoUser are the arguments for the first user whose roles have one of the filters that are asked for, and that filter.
-func (n *Node) mosquittoUser(filters func(auth.Role) []string) (args, filter string) {
+// userWith is the first user whose roles have one of the filters that are asked for, with that filter; or else the first user, and none without users.
+func (n *Node) userWith(filters func(auth.Role) []string) (user *auth.User, filter string) {
 	users := n.config.Auth.Users
-	for _, u := range users {
-		client := n.clientOf(u)
+	for i := range users {
+		u, client := &users[i], n.clientOf(&users[i])
 		for _, name := range u.Roles {
 			for _, f := range filters(n.config.Auth.Roles[name]) {
 				if strings.Contains(f, "{client}") && strings.Contains(client, "/") {
 					continue // it allows nothing to such a client
 				}
-				return mosquittoLogin(u.Name, client), strings.NewReplacer("{user}", u.Name, "{client}", client).Replace(f)
+				return u, strings.NewReplacer("{user}", u.Name, "{client}", client).Replace(f)
 			}
 		}
 	}
 	if len(users) == 0 {
-		return "", ""
+		return nil, ""
 	}
-	return mosquittoLogin(users[0].Name, n.clientOf(users[0])), ""
+	return &users[0], ""
 }
 
-func mosquittoLogin(user, client string) string { return " -u " + user + " -P … -i " + client }
+// administrator is the first user who may do everything, if there is one.
+func (n *Node) administrator() *auth.User {
+	for i, u := range n.config.Auth.Users {
+		if slices.ContainsFunc(u.Roles, func(name string) bool { return n.config.Auth.Roles[name].Admin }) {
+			return &n.config.Auth.Users[i]
+		}
+	}
+	return nil
+}
+
+func (n *Node) mosquittoLogin(u *auth.User) string {
+	if u == nil {
+		return ""
+	}
+	return " -u " + u.Name + " -P … -i " + n.clientOf(u)
+}
 
 // clientOf is a client identifier that a user may use.
-func (n *Node) clientOf(u auth.User) string {
+func (n *Node) clientOf(u *auth.User) string {
 	for _, name := range u.Roles {
 		for _, pattern := range n.config.Auth.Roles[name].Clients {
 			return strings.NewReplacer("{user}", u.Name, "*", "1").Replace(pattern)
@@ -148,37 +169,78 @@ func (n *Node) clientOf(u auth.User) string {
 	return u.Name
 }
 
-// redisArguments are what redis-cli needs to reach a listener.
-func (n *Node) redisArguments(suffix string, addr net.Addr) string {
-	args := " -s " + addr.String()
-	if tcp, ok := addr.(*net.TCPAddr); ok {
-		args = fmt.Sprintf(" -p %d", tcp.Port)
-		if host, _, _ := net.SplitHostPort(reachable(addr)); host != "127.0.0.1" {
-			args = " -h " + host + args
-		}
-	}
-	if suffix == "tls" {
-		args += " --tls --insecure"
-	}
+// redis are commands for redis-cli, as users who may, if there are users.
+func (n *Node) redis(args string) []string {
+	cli := "redis-cli" + args
+	durable := n.config.Data != "" && createStreams(&n.config) // so that XADD works without a stream that was made for it
 	if users := n.config.Auth.Users; len(users) > 0 {
-		args += " --user " + users[0].Name + " --askpass"
+		var lines []string
+		if writer, may := n.userWith(func(r auth.Role) []string { return r.Publish }); may != "" {
+			command := " PUBLISH " + subjectIn(may, "news/today") + " hello"
+			if durable {
+				command = " XADD " + subjectIn(may, "orders/7") + " '*' item tea   # on disk before the answer"
+			}
+			lines = append(lines, cli+redisLogin(writer)+command)
+		}
+		if reader, may := n.userWith(func(r auth.Role) []string { return r.Subscribe }); may != "" {
+			lines = append(lines, cli+redisLogin(reader)+" PSUBSCRIBE '"+may+"'")
+		}
+		return append(lines, cli+redisLogin(&users[0])+" PING")
+	}
+	listen := cli + " PSUBSCRIBE 'news/*'"
+	if durable {
+		return []string{cli + " XADD orders/7 '*' item tea   # on disk before the answer", cli + " XRANGE orders/7 - +", listen}
+	}
+	return []string{cli + " PING", listen, cli + " PUBLISH news/today hello"}
+}
+
+func redisLogin(u *auth.User) string { return " --user " + u.Name + " --askpass" }
+
+// redisArguments are what redis-cli needs to reach a listener.
+func (n *Node) redisArguments(o opened) string {
+	args := n.where(o, "-s")
+	if secure(o.url) {
+		args += " --tls" + n.trust(o).arguments("--cacert", "--insecure")
 	}
 	return args
 }
 
-// curl is the command and the beginning of the URL that reach a listener.
-func (n *Node) curl(suffix string, addr net.Addr) (command, base string) {
-	command = "curl "
-	if users := n.config.Auth.Users; len(users) > 0 {
-		command += "-u " + users[0].Name + " "
+// subjectIn is a subject that a filter selects: that which is given, if the filter selects everything.
+func subjectIn(filter, subject string) string {
+	if filter == "" || filter == "#" {
+		return subject
 	}
-	switch suffix {
-	case "unix":
-		return command + "--unix-socket " + addr.String() + " ", "http://localhost"
-	case "tls":
-		return command + "-k ", "https://" + reachable(addr)
+	return "'" + strings.NewReplacer("+", "1", "#", "1").Replace(filter) + "'"
+}
+
+// curl are commands for curl, as a user who may.
+func (n *Node) curl(o opened) []string {
+	args, base := "", "http://"+reachable(o.addr)
+	switch {
+	case secure(o.url):
+		t := n.trust(o)
+		args, base = t.arguments("--cacert", "-k"), "https://"+t.at(o.addr)
+	case o.addr.Network() == "unix":
+		args, base = " --unix-socket "+o.addr.String(), "http://localhost"
 	}
-	return command, "http://" + reachable(addr)
+	ready := "curl" + args + " " + base + "/readyz"
+	if n.app.Auth().Enabled() {
+		admin := n.administrator()
+		reader, filter := n.userWith(func(r auth.Role) []string { return r.Subscribe })
+		switch {
+		case admin != nil:
+			args = " -u " + admin.Name + args
+		case filter != "":
+			return []string{"curl -N -u " + reader.Name + args + " '" + base + "/v1/subscribe?filter=" + url.QueryEscape(filter) + "'", ready}
+		default:
+			return []string{ready}
+		}
+	}
+	lines := []string{"curl" + args + " " + base + "/debug/connections", "curl" + args + " " + base + "/metrics", ready}
+	if n.config.Data != "" {
+		lines[0] = "curl" + args + " " + base + "/v1/streams   # what is kept"
+	}
+	return lines
 }
 
 // reachable is the address for a client on this machine.

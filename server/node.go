@@ -58,8 +58,9 @@ type certificate struct {
 
 // opened is a listener with the address that it got.
 type opened struct {
-	url  string
-	addr net.Addr
+	url      string
+	addr     net.Addr
+	listener Listener
 }
 
 // New makes a node and opens its listeners, so that an address that is taken is
@@ -135,7 +136,7 @@ func (n *Node) listen(l Listener) error {
 	if err != nil {
 		return err
 	}
-	n.open = append(n.open, opened{url: withPort(l.URL, addr), addr: addr})
+	n.open = append(n.open, opened{url: withPort(l.URL, addr), addr: addr, listener: l})
 	return nil
 }
 
@@ -155,12 +156,17 @@ func withPort(url string, addr net.Addr) string {
 	return scheme + "://" + addr.String()
 }
 
+// tlsOf returns the files of a listener, which stand in place of all that is configured for the rest.
+func (n *Node) tlsOf(l Listener) TLS {
+	if l.TLS == (TLS{}) {
+		return n.config.TLS
+	}
+	return l.TLS
+}
+
 // certificates returns those of a listener, loaded once for all that share them.
 func (n *Node) certificates(l Listener) (*engine.Certificates, error) {
-	files := l.TLS
-	if files == (TLS{}) {
-		files = n.config.TLS
-	}
+	files := n.tlsOf(l)
 	if certs := n.certs[files]; certs != nil {
 		return certs.Certificates, nil
 	}

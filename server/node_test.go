@@ -210,9 +210,24 @@ Data is in spate-data. Authentication is off: only this machine can connect. Try
   resp+tls://0.0.0.0:A
   http+tls://127.0.0.1:B
 Data is in spate-data. Authentication is on. Try:
-  redis-cli -p A --tls --insecure --user anna --askpass PING
-  curl -u anna -k https://127.0.0.1:B/v1/streams   # what is kept
-  redis-cli -p A --tls --insecure --user anna --askpass PSUBSCRIBE 'news/*'
+  redis-cli -h localhost -p A --tls --cacert CERT --user anna --askpass PING
+  curl --cacert CERT https://localhost:B/readyz
+`},
+		{"an administrator, and rights", "listen: ['resp://127.0.0.1:0', 'http://127.0.0.1:0', 'mqtts://127.0.0.1:0']\ntls: {cert: " + cert + ", key: " + key + ", require_client: true, client_ca: " + cert + "}\n" +
+			"auth: {roles: {reader: {subscribe: ['news/{user}/#'], publish: ['in/+']}, boss: {admin: true}}, users: [{name: anna, password: '" + hash(t) + "', roles: [reader]}, {name: root, password: '" + hash(t) + "', roles: [boss]}]}", `spate v1 listens on
+  resp://127.0.0.1:A
+  http://127.0.0.1:B
+  mqtts://127.0.0.1:C
+Data is in spate-data. Authentication is on. Try:
+  redis-cli -p A --user anna --askpass XADD 'in/1' '*' item tea   # on disk before the answer
+  curl -u root http://127.0.0.1:B/v1/streams   # what is kept
+  mosquitto_sub -h localhost -p C --cafile CERT --cert CLIENT.pem --key CLIENT.key -u anna -P … -i anna -t 'news/anna/#' -v
+`},
+		{"nobody who administers", "listen: ['http://127.0.0.1:0']\nauth: {roles: {reader: {subscribe: ['news/{user}/#']}}, users: [{name: anna, password: '" + hash(t) + "', roles: [reader]}]}", `spate v1 listens on
+  http://127.0.0.1:A
+Data is in spate-data. Authentication is on. Try:
+  curl -N -u anna 'http://127.0.0.1:A/v1/subscribe?filter=news%2Fanna%2F%23'
+  curl http://127.0.0.1:A/readyz
 `},
 		{"MQTT", "listen: [mqtt://127.0.0.1:0]", `spate v1 listens on
   mqtt://127.0.0.1:A
@@ -261,7 +276,7 @@ Data is in spate-data. Authentication is off: only this machine can connect. Try
 			if err := k.Banner(&out, "v1"); err != nil {
 				t.Fatal(err)
 			}
-			got := out.String()
+			got := strings.ReplaceAll(out.String(), cert, "CERT")
 			for i, addr := range k.Addrs() {
 				_, port, _ := strings.Cut(addr.String(), "]")
 				port = port[strings.LastIndex(port, ":")+1:]
