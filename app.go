@@ -220,6 +220,7 @@ func (a *App) Run(ctx context.Context) error {
 		if err = a.serve(base, &doors, s, broken); err != nil {
 			break
 		}
+		a.opts.Logger.Info("listening", "listener", s.name)
 	}
 	if err == nil {
 		select {

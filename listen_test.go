@@ -1,7 +1,9 @@
 package spate_test
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -122,5 +124,20 @@ func TestUnixSockets(t *testing.T) {
 	stop()
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is left behind: %v", err)
+	}
+}
+
+// Each listener is in the log once it is served, with its port.
+func TestListeningIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	o := quiet()
+	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	app := spate.New(o)
+	resp, http := listen(t, app, "resp://127.0.0.1:0"), listen(t, app, "http://127.0.0.1:0")
+	run(t, app)()
+	for _, url := range []string{"resp://" + resp.String(), "http://" + http.String()} {
+		if !strings.Contains(log.String(), "msg=listening listener="+url+"\n") {
+			t.Errorf("the log does not have %s:\n%s", url, log.String())
+		}
 	}
 }

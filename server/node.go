@@ -197,11 +197,7 @@ func (n *Node) warn() {
 
 // Run serves until ctx ends, and then drains; see spate.App.Run. It closes the node.
 func (n *Node) Run(ctx context.Context) error {
-	urls := make([]string, len(n.open))
-	for i, o := range n.open {
-		urls[i] = o.url
-	}
-	n.log.Info("listening", "version", n.opts.Version, "listeners", urls, "authentication", n.app.Auth().Enabled(), "engine", n.config.Engine)
+	n.log.Info("starting", "version", n.opts.Version, "authentication", n.app.Auth().Enabled(), "engine", n.config.Engine)
 	return errors.Join(n.app.Run(ctx), n.Close())
 }
 

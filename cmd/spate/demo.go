@@ -134,11 +134,8 @@ func (f *demoFlags) open(cmd *cobra.Command, dir string) (*demo, error) {
 	d.node, err = server.New(settings, server.Options{
 		Log: cmd.ErrOrStderr(), Terminal: isTerminal(cmd.ErrOrStderr()), Version: version(), Embedded: demoStore(),
 	})
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%w; others are chosen by: %s demo --listen mqtt://127.0.0.1:0 --listen resp://127.0.0.1:0 --listen http://127.0.0.1:0", err, program())
-	}
 	if err != nil {
-		return nil, err
+		return nil, otherPorts(err, settings.Listen)
 	}
 	f.fleet.Server = d.url("mqtt")
 	if f.fleet.Server == "" {

@@ -5,9 +5,6 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"github.com/spate-io/spate/internal/fleet"
@@ -62,7 +59,7 @@ func hints(urls map[string]string, spate, id string) (all []hint) {
 		if at != defaultServer {
 			server = " --server " + at
 		}
-		add("all alerts so far and those to come, as a web page gets them", "curl -N '%s/v1/subscribe?stream=alerts&from=beginning'", at)
+		add("all alerts so far and those to come, as a web page gets them: a line \"data:\" for each, and for what its fan did, until Ctrl-C", "curl -N '%s/v1/subscribe?stream=alerts&from=beginning'", at)
 		add("what is known of a device: connected, its state, its commands", "%s device show %s%s", spate, id, server)
 		add("turn a fan on yourself", "%s device call %s fan '{\"on\":true}'%s", spate, id, server)
 		add("figures for Prometheus", "curl -s %s/metrics | grep ^spate_mqtt", at)
@@ -91,16 +88,4 @@ func reachable(addr net.Addr) string {
 		return fmt.Sprintf("127.0.0.1:%d", tcp.Port)
 	}
 	return addr.String()
-}
-
-// program is how this program is called again.
-func program() string {
-	self, err := os.Executable()
-	if found, missing := exec.LookPath("spate"); err != nil || missing == nil && found == self {
-		return "spate"
-	}
-	if strings.HasPrefix(self, os.TempDir()) && strings.Contains(self, "go-build") {
-		return "go run ./cmd/spate"
-	}
-	return filepath.Clean(os.Args[0])
 }

@@ -108,6 +108,9 @@ func serve(cmd *cobra.Command, from server.Sources) error {
 		Sources: from, Log: cmd.ErrOrStderr(), Terminal: isTerminal(cmd.ErrOrStderr()), Tracer: tracer.Tracer,
 		Version: version(),
 	})
+	if err != nil && cmd.Name() == "serve" {
+		return otherPorts(err, settings.Listen)
+	}
 	if err != nil {
 		return err
 	}
