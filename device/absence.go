@@ -15,7 +15,7 @@ import (
 
 // AbsenceRule says after how long a device is absent of which nothing is heard. A device that several rules select goes by the one with the shortest time.
 type AbsenceRule struct {
-	// After is how long nothing was heard. At least [MinAbsence]. Required.
+	// After is how long nothing was heard. At least [MinAbsence]. Of a device that is connected, it is one and a half times its keep-alive if that is longer. Required.
 	After time.Duration
 	// IDs selects devices by a pattern of their identifiers. Default: all.
 	IDs string `yaml:"ids,omitempty"`
@@ -47,6 +47,23 @@ func (c *Config) absentAfter(d *Device) (after time.Duration) {
 		}
 	}
 	return after
+}
+
+// absentAfter returns after how long a device is absent; 0 is never. One that is connected may be healthy and silent for one and a half times its keep-alive.
+func (s *Service) absentAfter(e *entry) time.Duration {
+	after := s.config.absentAfter(&e.Device)
+	if after > 0 && e.Online {
+		after = max(after, e.KeepAlive*3/2)
+	}
+	return after
+}
+
+// wheelOf returns the wheel for a device. There are two, as the time of one that is connected may be longer: it is to be looked at sooner once it has gone.
+func (s *Service) wheelOf(online bool) *wheel {
+	if online {
+		return &s.wheels[1]
+	}
+	return &s.wheels[0]
 }
 
 // wheel has the devices that are to be looked at, by the second. A device is in it once, if a rule selects it and something may become of it: what was heard
@@ -111,15 +128,15 @@ func (w *wheel) takeSlot(ids []string, at int64, most int) []string {
 
 // expect has a device looked at when it may be absent, if a rule selects it.
 func (s *Service) expect(e *entry) {
-	if after := s.config.absentAfter(&e.Device); after > 0 && (!e.LastSeen.IsZero() || e.Online) {
-		s.wheel.arm(e.ID, e.LastSeen.Add(after))
+	if after := s.absentAfter(e); after > 0 && (!e.LastSeen.IsZero() || e.Online) {
+		s.wheelOf(e.Online).arm(e.ID, e.LastSeen.Add(after))
 	}
 }
 
 // heardOf notes that a device has said something over a topic, which a door need not know.
 func (s *Service) heardOf(e *entry) {
-	if s.config.absentAfter(&e.Device) > 0 {
-		s.wheel.arm(e.ID, s.now())
+	if s.absentAfter(e) > 0 {
+		s.wheelOf(e.Online).arm(e.ID, s.now())
 	}
 }
 
@@ -129,25 +146,29 @@ func (s *Service) absences(ctx context.Context) error {
 		return nil
 	}
 	most := min(leavingBatch, max(1, s.store.Limits().Operations/8))
-	for {
-		ids := s.wheel.take(s.now(), most)
-		if len(ids) == 0 {
-			return nil
-		}
-		if err := s.judge(ctx, ids); err != nil {
-			for _, id := range ids {
-				s.wheel.arm(id, s.now())
+	for i := range s.wheels {
+		w := &s.wheels[i]
+		for ids := w.take(s.now(), most); len(ids) > 0; ids = w.take(s.now(), most) {
+			if err := s.judge(ctx, ids); err != nil {
+				for _, id := range ids {
+					w.arm(id, s.now())
+				}
+				return err
 			}
-			return err
 		}
 	}
+	return nil
 }
 
 // judge finds out which devices are absent, or present again, and tells so with one commit.
 func (s *Service) judge(ctx context.Context, ids []string) error {
 	b := &store.Batch{}
 	var events []*event.Event
-	again := map[string]time.Time{}
+	type look struct {
+		at     time.Time
+		online bool
+	}
+	again := map[string]look{}
 	for _, id := range ids {
 		defer s.locks.lock(id)()
 		e, err := s.read(ctx, id)
@@ -162,7 +183,7 @@ func (s *Service) judge(ctx context.Context, ids []string) error {
 			events = append(events, told)
 		}
 		if !next.IsZero() {
-			again[id] = next
+			again[id] = look{next, e.Online}
 		}
 	}
 	if b.Operations() > 0 {
@@ -170,15 +191,15 @@ func (s *Service) judge(ctx context.Context, ids []string) error {
 			return err
 		}
 	}
-	for id, at := range again {
-		s.wheel.arm(id, at)
+	for id, l := range again {
+		s.wheelOf(l.online).arm(id, l.at)
 	}
 	return nil
 }
 
 // judgeOne adds to a batch that a device is absent, or present again, and returns when it is to be looked at next; zero is not until something is heard of it.
 func (s *Service) judgeOne(ctx context.Context, e *entry, b *store.Batch) (told *event.Event, next time.Time, err error) {
-	after := s.config.absentAfter(&e.Device)
+	after := s.absentAfter(e)
 	if e.revision == 0 || after == 0 {
 		return nil, next, nil
 	}
@@ -186,11 +207,14 @@ func (s *Service) judgeOne(ctx context.Context, e *entry, b *store.Batch) (told 
 	if err != nil || heard.IsZero() {
 		return nil, next, err
 	}
-	now := s.now()
-	absent := now.Sub(heard) >= after
+	now, since := s.now(), heard
+	if cut := e.Cut || e.Online && e.Life != s.life; cut && !e.Absent && since.Before(s.started) { // it has had no chance to be heard
+		since = s.started
+	}
+	absent := now.Sub(since) >= after
 	switch {
 	case !absent:
-		next = heard.Add(after)
+		next = since.Add(after)
 	case e.Online: // it may say something without connecting first
 		next = now.Add(max(MinAbsence, after/absentLooks))
 	}
@@ -209,12 +233,9 @@ func (s *Service) judgeOne(ctx context.Context, e *entry, b *store.Batch) (told 
 	return told, next, err
 }
 
-// lastHeard returns when something was heard of a device. One that was connected when the server stopped is given the time since the start.
+// lastHeard returns when something was heard of a device.
 func (s *Service) lastHeard(ctx context.Context, e *entry) (time.Time, error) {
 	heard := s.told(e.Device).LastSeen
-	if e.Online && e.Life != s.life && heard.Before(s.started) {
-		heard = s.started
-	}
 	v, err := s.store.Get(ctx, consumer.StateKey(inbox, stateName, e.ID))
 	if err != nil {
 		return heard, fmt.Errorf("reading the state of the device %q: %w", e.ID, err)

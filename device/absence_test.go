@@ -180,3 +180,89 @@ func TestAbsenceMany(t *testing.T) {
 		}
 	})
 }
+
+// Whether something was heard of a device at the end of its connection depends on who has ended that.
+func TestAbsenceAtTheEnd(t *testing.T) {
+	for reason, heard := range map[string]bool{
+		"quit": true, "peer-closed": true, "": true, "keep-alive-timeout": false, "write-timeout": false, "server-shutdown": false, "killed": false, "access-denied": false, "connection-reset": false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			k := start(t, absent())
+			c := k.connect("fan")
+			c.Heard = time.Now().Add(time.Second).UTC()
+			k.pass(40 * time.Second)
+			k.wantAbsences(reason, "fan absent")
+			k.devices().Disconnected(c, reason)
+			k.pass(10 * time.Second)
+			want := []string{"fan absent"}
+			if heard {
+				want = append(want, "fan present")
+			}
+			k.wantAbsences(reason, want...)
+			if d := k.get("fan"); d.Absent == heard || d.LastSeen.Equal(c.Heard) == heard {
+				t.Errorf("%s: %+v", reason, d)
+			}
+			k.Crash()
+			k.pass(40 * time.Second)
+			if heard {
+				want = append(want, "fan absent")
+			}
+			k.wantAbsences(reason+", later", want...)
+		})
+	}
+}
+
+// A client that is connected may be silent for one and a half times its keep-alive; one that has gone goes by the rule again.
+func TestAbsenceKeepAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := start(t, absent())
+		c := k.connectSession(device.Session{ID: "fan", KeepAlive: 40 * time.Second})
+		for range 3 {
+			k.pass(55 * time.Second)
+			k.say("$devices/fan/state/reported", `{}`)
+		}
+		k.wantAbsences("heard in time")
+		k.pass(57 * time.Second)
+		k.wantAbsences("not yet")
+		k.pass(5 * time.Second)
+		k.wantAbsences("silent for longer", "fan absent")
+		c = k.connectSession(device.Session{ID: "fan", KeepAlive: 40 * time.Second})
+		k.devices().Disconnected(c, "quit")
+		k.pass(33 * time.Second)
+		k.wantAbsences("it has gone", "fan absent", "fan present", "fan absent")
+	})
+}
+
+// A device that was absent when the server stopped stays that. One that was not, and was cut off by it, is given the time anew, and is told with when it was heard.
+func TestAbsenceOfThoseCutOff(t *testing.T) {
+	for _, reason := range []string{"server-shutdown", "killed by a crash"} {
+		synctest.Test(t, func(t *testing.T) {
+			c := absent()
+			c.Grace = 5 * time.Second
+			k := start(t, c)
+			k.connect("fan-silent")
+			k.pass(40 * time.Second)
+			k.wantAbsences("before", "fan-silent absent")
+			cut := k.connect("fan-cut")
+			at := time.Now().UTC()
+			k.pass(20 * time.Second)
+			if reason == "server-shutdown" {
+				cut.Heard = at
+				k.devices().Disconnected(cut, reason)
+				k.Settle()
+			}
+			k.Crash()
+			k.pass(27 * time.Second)
+			k.wantAbsences(reason, "fan-silent absent")
+			k.pass(6 * time.Second)
+			k.wantAbsences(reason+", later", "fan-silent absent", "fan-cut absent")
+			told := decode[device.Absence](t, k.Published("$devices/fan-cut/absent"))
+			if len(told) != 1 || !told[0].LastHeard.Equal(at) {
+				t.Errorf("%s: %+v, heard at %v", reason, told, at)
+			}
+			k.Crash()
+			k.pass(time.Hour)
+			k.wantAbsences(reason+", once", "fan-silent absent", "fan-cut absent")
+		})
+	}
+}

@@ -33,9 +33,10 @@
 // # Absence
 //
 // A device that an [AbsenceRule] selects is absent when nothing was heard of it for the time of the rule, connected or not: that is told once on "$devices/{id}/absent", and
-// on "…/present" once it is heard again. Heard is a connection and its end, what [Options].LastHeard says, and what the device reports of its state. It is found out
+// on "…/present" once it is heard again. Heard is a connection and its end, if the device has ended it, what [Options].LastHeard says, and what the device reports of its state. It is found out
 // within two seconds; that a device which stayed connected is heard again, within a quarter of the time and two seconds. Both survive restarts: an absence that begins while the server is
-// down is told after the start, none is told twice, and a device that was connected when the server stopped is given the time anew.
+// down is told after the start, none is told twice, and a device that was connected when the server stopped, and not absent, is given the time anew. The time of one that is
+// connected is at least one and a half times its keep-alive, for which it may be healthy and silent.
 //
 // # Blocking
 //
@@ -44,5 +45,5 @@
 //
 // # Not promised
 //
-// One process keeps the devices of a store. LastSeen of a device that is connected is what [Options].LastHeard says; what is stored is when it connected or went.
+// One process keeps the devices of a store. LastSeen of a device that is connected is what [Options].LastHeard says; what is stored is when it connected, or was heard before it went.
 package device

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 )
@@ -17,6 +18,7 @@ type leaving struct {
 	id     string // of the device
 	epoch  uint64
 	at     time.Time
+	heard  time.Time // when something was last heard of it; zero if nobody knows
 	reason string
 }
 
@@ -114,14 +116,15 @@ func (s *Service) gone(e *entry, b *store.Batch, l leaving) ([]*event.Event, err
 	if !e.Online || e.Epoch != l.epoch {
 		return nil, nil
 	}
-	e.Online = false
-	if l.at.After(e.LastSeen) && l.reason != restarted { // nothing was heard of it then
-		e.LastSeen = l.at
+	e.Online, e.Cut = false, l.reason == restarted || l.reason == engine.ReasonShutdown.String()
+	if l.heard.After(e.LastSeen) {
+		e.LastSeen = l.heard
 	}
 	told, err := s.presence(e, l.at, l.reason)
 	if err != nil {
 		return nil, err
 	}
+	s.expect(e)
 	return []*event.Event{told}, e.put(b)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/store"
 )
@@ -24,8 +25,12 @@ type Session struct {
 	User, Remote, Protocol string
 	// Epoch is what [Service.Connected] has returned. 0 is no device.
 	Epoch uint64
+	// KeepAlive is how often the client is to be heard at least. 0: nobody knows.
+	KeepAlive time.Duration
 	// At is when it connected, or ended. Default: now.
 	At time.Time
+	// Heard is when something was last received before the end. Zero: nobody knows.
+	Heard time.Time
 }
 
 // Presence is the data of an event on "$devices/{id}/presence".
@@ -92,7 +97,7 @@ func (s *Service) Connected(ctx context.Context, c Session) (epoch uint64, err e
 		if e.FirstSeen.IsZero() {
 			e.FirstSeen = at
 		}
-		e.Online, e.Life, e.LastSeen = true, s.life, at
+		e.Online, e.Cut, e.Life, e.LastSeen, e.KeepAlive = true, false, s.life, at, max(0, c.KeepAlive)
 		e.Address, e.Protocol, e.User = c.Remote, c.Protocol, c.User
 		e.Epoch++
 		if epoch = e.Epoch; !c.Resumed || e.Since == 0 {
@@ -125,7 +130,7 @@ func (s *Service) Connected(ctx context.Context, c Session) (epoch uint64, err e
 }
 
 // Disconnected tells that a connection has ended, with the epoch that Connected returned. It does not block: the registry and the presence event
-// follow soon. What comes after the device has connected again changes nothing.
+// follow soon. The device was heard at the end if the reason is none, or one of those of package engine for which a client ends its connection itself; else at Session.Heard. What comes after the device has connected again changes nothing.
 func (s *Service) Disconnected(c Session, reason string) {
 	if c.Epoch == 0 {
 		return
@@ -134,7 +139,21 @@ func (s *Service) Disconnected(c Session, reason string) {
 	if at.IsZero() {
 		at = s.now()
 	}
-	s.leave(leaving{id: c.ID, epoch: c.Epoch, at: at, reason: reason})
+	heard := c.Heard
+	if ownEnd(reason) {
+		heard = at
+	}
+	s.leave(leaving{id: c.ID, epoch: c.Epoch, at: at, heard: heard, reason: reason})
+}
+
+// ownEnd tells whether something was heard of a client when its connection ended for a reason: it has ended that itself. A reset is none of that: it may come from
+// the network, long after the client has gone.
+func ownEnd(reason string) bool {
+	switch reason {
+	case "", engine.ReasonQuit.String(), engine.ReasonPeer.String(), engine.ReasonProtocol.String(), engine.ReasonTooLarge.String():
+		return true
+	}
+	return false
 }
 
 // cut returns at most so many bytes of a text, and whole characters.

@@ -27,7 +27,7 @@ func TestPresence(t *testing.T) {
 			t.Errorf("connected: %+v, want %+v", d, want)
 		}
 		k.pass(time.Minute)
-		k.devices().Disconnected(c, "keep alive timeout")
+		k.devices().Disconnected(c, "quit")
 		synctest.Wait()
 		want.Online, want.LastSeen = false, began.Add(time.Minute)
 		if d := k.get("fan"); !reflect.DeepEqual(d, want) {
@@ -36,7 +36,7 @@ func TestPresence(t *testing.T) {
 		got := decode[device.Presence](t, k.Published("$devices/fan/presence"))
 		online := device.Presence{ID: "fan", State: device.Online, Epoch: 1, At: began, Address: "192.0.2.7:4711", Protocol: "mqtt", User: "u"}
 		offline := online
-		offline.State, offline.At, offline.Reason = device.Offline, began.Add(time.Minute), "keep alive timeout"
+		offline.State, offline.At, offline.Reason = device.Offline, began.Add(time.Minute), "quit"
 		if !reflect.DeepEqual(got, []device.Presence{online, offline}) {
 			t.Errorf("presence: %+v", got)
 		}

@@ -37,6 +37,9 @@ type entry struct {
 	Life  event.ID // of the process with which it was connected last
 	Since uint64   // the epoch of the connection with which its session began: later ones have resumed that
 
+	KeepAlive time.Duration // of its last connection
+	Cut       bool          // the server stopped while it was connected, and it has not come back
+
 	revision uint64
 }
 
@@ -55,12 +58,15 @@ type record struct {
 	First    int64    `json:"f,omitempty"` // Unix nanoseconds
 	Last     int64    `json:"l,omitempty"`
 	Life     event.ID `json:"i,omitzero"`
+	Keep     int64    `json:"k,omitempty"` // seconds
+	Cut      bool     `json:"c,omitempty"`
 }
 
 func (e *entry) record() *record {
 	return &record{
 		Type: e.Type, Tags: e.Tags, Declared: e.Declared, Online: e.Online, Absent: e.Absent, Epoch: e.Epoch, Since: e.Since,
 		Address: e.Address, Protocol: e.Protocol, User: e.User, First: nanos(e.FirstSeen), Last: nanos(e.LastSeen), Life: e.Life,
+		Keep: int64(e.KeepAlive / time.Second), Cut: e.Cut,
 	}
 }
 
@@ -70,7 +76,7 @@ func (r *record) entry(id string, revision uint64) entry {
 			ID: id, Type: r.Type, Tags: r.Tags, Declared: r.Declared, Online: r.Online, Absent: r.Absent, Epoch: r.Epoch,
 			Address: r.Address, Protocol: r.Protocol, User: r.User, FirstSeen: fromNanos(r.First), LastSeen: fromNanos(r.Last),
 		},
-		Life: r.Life, Since: r.Since, revision: revision,
+		Life: r.Life, Since: r.Since, KeepAlive: time.Duration(r.Keep) * time.Second, Cut: r.Cut, revision: revision,
 	}
 }
 

@@ -84,7 +84,7 @@ func (c *Conn) closeStep(scratch []byte) (again bool) {
 	defer c.mu.Unlock()
 	if c.phase == phaseClosing {
 		c.phase = phaseFlushing
-		c.due.readAt.Store(0) // from here on the peer only has to read
+		c.endReadDeadline() // from here on the peer only has to read
 		if c.hints.has(hintSecret) {
 			c.dropOutputLocked() // the handshake failed
 		}

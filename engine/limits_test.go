@@ -214,6 +214,10 @@ func TestKeepAlive(t *testing.T) {
 				silent <- c
 			}
 			return echoLine(c, line)
+		}, closed: func(c *engine.Conn, why error) {
+			if d, known := c.Silence(); engine.ReasonOf(why, engine.ReasonNone) == engine.ReasonKeepAlive && (!known || d < late/2) {
+				t.Errorf("in the end it was silent for %v, %t", d, known)
+			}
 		}}, engine.Limits{})
 		heard, quiet := s.dial(), s.dial()
 		quiet.send("silent\n")

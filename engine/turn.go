@@ -275,14 +275,14 @@ func (c *Conn) SetKeepAlive(d time.Duration) {
 }
 
 // Silence returns for how long nothing was heard of a peer that has promised to be heard, see [Conn.SetKeepAlive], to a tenth of a second; of others that is
-// not known. It costs nothing for what is heard, and may be called from any goroutine.
+// not known. It costs nothing for what is heard, and may be called from any goroutine, and in Close of the session.
 func (c *Conn) Silence() (d time.Duration, known bool) {
 	keep := int64(c.keepAlive.Load()) * wheelTick.Milliseconds()
 	if keep == 0 {
 		return 0, false
 	}
 	at := c.due.readAt.Load()
-	if Reason(at&0xff) != ReasonKeepAlive {
+	if why := Reason(at & 0xff); at == 0 || why != ReasonKeepAlive && why != ReasonNone {
 		return 0, true // it is in the middle of a request
 	}
 	return time.Duration(max(0, c.eng.clock.ms()-(at>>8-keep))) * time.Millisecond, true

@@ -11,7 +11,7 @@ import (
 // the wheel once in an idle timeout, not once a message, which is what makes
 // deadlines cheap at 100 000 connections.
 type due struct {
-	readAt  atomic.Int64 // milliseconds<<8 | Reason; 0 is none
+	readAt  atomic.Int64 // milliseconds<<8 | Reason; ReasonNone is none
 	writeAt atomic.Int64 // milliseconds; 0 is none
 	wheelAt atomic.Int64 // when the wheel looks at the connection; 0 is never
 
@@ -41,6 +41,15 @@ func (c *Conn) resumeReadDeadline(at int64) {
 	}
 }
 
+// endReadDeadline ends the read deadline. When that of a keep-alive was due stays there for [Conn.Silence].
+func (c *Conn) endReadDeadline() {
+	at := c.due.readAt.Load()
+	if Reason(at&0xff) != ReasonKeepAlive {
+		at = 0
+	}
+	c.due.readAt.Store(at &^ 0xff)
+}
+
 // setWriteDeadline closes the connection at the given engine time, or never
 // when it is 0. Called with c.mu held.
 func (c *Conn) setWriteDeadline(at int64) {
@@ -55,7 +64,7 @@ func (c *Conn) setWriteDeadline(at int64) {
 
 // next returns the earliest deadline and its reason, or 0.
 func (d *due) earliest() (at int64, why Reason) {
-	if r := d.readAt.Load(); r != 0 {
+	if r := d.readAt.Load(); Reason(r&0xff) != ReasonNone {
 		at, why = r>>8, Reason(r&0xff)
 	}
 	if w := d.writeAt.Load(); w != 0 && (at == 0 || w < at) {

@@ -190,7 +190,7 @@ func (t *turn) welcome(s *session, p *packet.ConnectPacket, present bool, said *
 		defer cancel()
 		var err error
 		session := c.device(s)
-		session.Resumed = present
+		session.Resumed, session.KeepAlive = present, keepAlive
 		if c.epoch, err = d.Connected(ctx, session); err != nil {
 			switch {
 			case errors.Is(err, device.ErrUnknown):

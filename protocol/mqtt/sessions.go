@@ -221,7 +221,11 @@ func seconds(n uint32) time.Duration { return time.Duration(n) * time.Second }
 func (b *Broker) departed(c *conn, s *session, reason string) {
 	b.count.connected.Add(-1)
 	if d := b.opts.Devices; d != nil {
-		d.Disconnected(c.device(s), reason)
+		session := c.device(s)
+		if silent, known := c.carrier.Silence(); known {
+			session.Heard = session.At.Add(-silent)
+		}
+		d.Disconnected(session, reason)
 	}
 }
 
