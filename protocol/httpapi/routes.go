@@ -32,7 +32,7 @@ func (d *Door) routes() http.Handler {
 	api := d.api()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case d.isWebSocket(r.URL.Path):
+		case d.wantsWebSocket(r):
 			d.upgrade(w, r)
 		case !canonical(r.URL): // a ServeMux would redirect, with a page
 			noSuchPath(r).write(w)

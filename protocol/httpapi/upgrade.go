@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/protocol/websocket"
@@ -44,6 +45,11 @@ func (d *Door) isWebSocket(path string) bool {
 	return d.ws != nil && slices.Contains(d.ws.Paths(), path)
 }
 
+// wantsWebSocket tells whether a request is for a WebSocket, whether there is one at its path or not.
+func (d *Door) wantsWebSocket(r *http.Request) bool {
+	return d.isWebSocket(r.URL.Path) || d.ws != nil && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
 // prepareAdoption makes the listener of the engine that connections of this one go over to.
 func (l *listener) prepareAdoption() (err error) {
 	d := l.door
@@ -61,19 +67,21 @@ func (l *listener) prepareAdoption() (err error) {
 // upgrade answers a request for a WebSocket. If it may have one, its connection leaves net/http, and the engine adopts it.
 func (d *Door) upgrade(w http.ResponseWriter, r *http.Request) {
 	c := connOf(r)
-	r.Pattern = http.MethodGet + " " + r.URL.Path // which is one of a few
+	if d.isWebSocket(r.URL.Path) { // one of a few
+		r.Pattern = http.MethodGet + " " + r.URL.Path
+	}
 	h, err := c.lst.ws.Check(r, websocket.Place{Secure: c.tls != nil})
 	if err == nil && d.draining.Err() != nil {
 		err = &websocket.Refusal{Status: http.StatusServiceUnavailable, Text: errDrained.Error(), Header: http.Header{"Retry-After": {"5"}}}
 	}
 	if err != nil {
-		decline(w, err)
+		decline(w, c, err)
 		return
 	}
 	h.Request = r.WithContext(context.WithoutCancel(r.Context())) // it is looked at after this handler has returned
 	_, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		decline(w, err)
+		decline(w, c, err)
 		return
 	}
 	if a, ok := w.(*recorder); ok {
@@ -95,12 +103,14 @@ func (d *Door) upgrade(w http.ResponseWriter, r *http.Request) {
 	_ = c.Close()
 }
 
-// decline answers a request that gets no WebSocket.
-func decline(w http.ResponseWriter, err error) {
+// decline answers a request that gets no WebSocket. Its connection ends with a line in the log that says why: clients hide the answer from those who use them.
+func decline(w http.ResponseWriter, c *conn, err error) {
 	refused, known := errors.AsType[*websocket.Refusal](err)
 	if !known {
 		refused = &websocket.Refusal{Status: http.StatusInternalServerError, Text: "the server could not do it"}
 	}
+	c.note(refused.Reason(), err)
 	maps.Copy(w.Header(), refused.Header)
+	w.Header().Set("Connection", "close")
 	http.Error(w, refused.Text, refused.Status)
 }

@@ -225,19 +225,23 @@ func waitUntil(t *testing.T, cond func() bool) {
 	}
 }
 
-// What gets no WebSocket is answered by the door, and its connection stays.
+// What gets no WebSocket is answered by the door, and the log says why its connection ends: clients do not show the answer.
 func TestUpgradeRefused(t *testing.T) {
 	k, e := startEcho(t, setup{}, engine.Limits{PerAddress: 1})
-	c := k.dial()
 	for _, tc := range []struct {
+		path   string
 		header []string
 		status int
+		reason engine.Reason
+		says   string
 	}{
-		{[]string{"Origin: https://evil.example.com"}, http.StatusForbidden},
-		{[]string{"Host: evil.example.com", "Origin: http://evil.example.com"}, http.StatusForbidden},
-		{[]string{"Upgrade: h2c"}, http.StatusUpgradeRequired}, // the first field counts, so there are two
+		{"/echo", []string{"Origin: https://evil.example.com"}, http.StatusForbidden, engine.ReasonDenied, "list it in http.origins"},
+		{"/echo", []string{"Upgrade: h2c"}, http.StatusUpgradeRequired, engine.ReasonProtocol, "this is a WebSocket"}, // the first field counts, so there are two
+		{"/", nil, http.StatusNotFound, engine.ReasonProtocol, `there is no WebSocket at "/"; there are: /echo`},
+		{"/v1/nothing", nil, http.StatusNotFound, engine.ReasonProtocol, `there is no WebSocket at "/v1/nothing"`},
 	} {
-		request := upgradeRequest("/echo", tc.header...)
+		c := k.dial()
+		request := upgradeRequest(tc.path, tc.header...)
 		if tc.status == http.StatusUpgradeRequired {
 			request = strings.Replace(request, "Upgrade: websocket\r\n", "", 1)
 		}
@@ -251,9 +255,17 @@ func TestUpgradeRefused(t *testing.T) {
 		if r.StatusCode != tc.status {
 			t.Errorf("%q: got %s", tc.header, r.Status)
 		}
-		_, _ = io.Copy(io.Discard, r.Body)
+		if _, err := io.ReadAll(c); err != nil {
+			t.Errorf("%q: the connection stays: %v", tc.header, err)
+		}
+		k.log.wait(t, "the line about "+tc.path, func(l line) bool {
+			return l.msg == "connection closed" && l.attrs["reason"] == tc.reason.String() && strings.Contains(l.attrs["error"], tc.says)
+		})
 	}
-	first := socketOn(t, c, "/echo", "")
+	if got := k.ask("GET", "/echo", "Host: evil.example.com"); got.status != http.StatusForbidden {
+		t.Errorf("a rebound name: %+v", got)
+	}
+	first := socketOn(t, k.dial(), "/echo", "")
 	refused := func(want int) {
 		t.Helper()
 		if got := k.ask("GET", "/echo", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"); got.status != want {

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -127,16 +126,20 @@ func (c *Conn) refuse(err error) error {
 	}
 	b.WriteString("\r\n" + text)
 	_, _ = c.Conn.Write([]byte(b.String())) // fails only when the connection is gone
-	why := engine.ReasonProtocol
-	switch {
-	case !known:
-		why = engine.ReasonInternal
-	case slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, r.Status):
-		why = engine.ReasonDenied
-	case r.Status == http.StatusRequestHeaderFieldsTooLarge:
-		why = engine.ReasonTooLarge
-	case r.Status == http.StatusServiceUnavailable:
-		why = engine.ReasonTooMany
+	return engine.Because(r.Reason(), err)
+}
+
+// Reason is why the connection ends of a client that was refused.
+func (r *Refusal) Reason() engine.Reason {
+	switch r.Status {
+	case http.StatusInternalServerError:
+		return engine.ReasonInternal
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
+		return engine.ReasonDenied
+	case http.StatusRequestHeaderFieldsTooLarge:
+		return engine.ReasonTooLarge
+	case http.StatusServiceUnavailable:
+		return engine.ReasonTooMany
 	}
-	return engine.Because(why, err)
+	return engine.ReasonProtocol
 }
