@@ -125,21 +125,31 @@ func TestCarrierResumesDeadline(t *testing.T) {
 func TestFarewell(t *testing.T) {
 	eachCarrier(t, func(t *testing.T, driver, carrier string) {
 		s := serve(t, driver, carrier, dotted{}, engine.Limits{})
-		end := map[string]func(){
-			"killed by others": func() {
-				for c := range s.Connections {
-					c.Close(engine.ReasonDenied, nil)
-				}
-			},
-			"shut down": func() { go func() { _ = s.shutdown(5 * time.Second) }() },
-		}
-		for _, name := range []string{"killed by others", "shut down"} {
+		for _, why := range []engine.Reason{engine.ReasonDenied, engine.ReasonKilled, engine.ReasonShutdown} {
 			c := s.dial()
 			c.ask("hello")
-			end[name]()
-			if got := c.rest(); !strings.HasPrefix(got, "bye: ") {
-				t.Errorf("%s: got %q", name, got)
+			if why == engine.ReasonShutdown {
+				go func() { _ = s.shutdown(5 * time.Second) }()
+			} else {
+				s.only().Close(why, nil)
 			}
+			if got, want := c.rest(), "bye: "+why.String()+"\n"; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			_ = c.Close()
+			waitFor(t, "the connection to end", func() bool { return s.Stats().Connections == 0 })
 		}
+	})
+}
+
+// Whom an administrator ends and who does not read is not waited for.
+func TestKillIsNotWaitedFor(t *testing.T) {
+	eachCarrier(t, func(t *testing.T, driver, carrier string) {
+		s := serve(t, driver, carrier, dotted{}, engine.Limits{WriteTimeout: time.Hour, LingerTimeout: time.Hour})
+		s.dial().ask("hello")
+		c := s.only()
+		waitFor(t, "the socket to be full", func() bool { return c.Push(make([]byte, 1<<20), engine.DropNewest) != nil })
+		c.Close(engine.ReasonKilled, nil)
+		s.closedFor(engine.ReasonKilled, 1)
 	})
 }

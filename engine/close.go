@@ -20,7 +20,7 @@ func (c *Conn) close(r Reason, cause error) {
 
 func (c *Conn) closeLocked(r Reason, cause error) {
 	if c.phase != phaseOpen {
-		if c.phase < phaseLingering && !r.graceful() && c.reason.graceful() {
+		if c.phase < phaseLingering && c.flags&flagAbandoned == 0 && c.forgoesLocked(r) {
 			// The farewell cannot be delivered: no more waiting.
 			c.abandonLocked()
 		}
@@ -35,11 +35,21 @@ func (c *Conn) closeLocked(r Reason, cause error) {
 	if c.ext != nil && c.ext.cancel != nil {
 		c.ext.cancel(c.whyLocked())
 	}
-	if !r.graceful() {
+	if c.forgoesLocked(r) {
 		c.abandonLocked()
 	}
 	c.roomLocked()
 	c.signal(eventClose)
+}
+
+// forgoesLocked tells whether nothing more is to reach the peer of a connection that ends for r. One that an administrator ends is told so if its protocol has a word for it and the peer takes what it
+// is sent; it is not waited for.
+func (c *Conn) forgoesLocked(r Reason) bool {
+	if r != ReasonKilled {
+		return !r.graceful()
+	}
+	_, told := c.sess.(Fareweller)
+	return !told || c.hints.has(hintFull|hintSecret) || c.flags&flagFlushing != 0 && c.sock.blocks()
 }
 
 // unwrapClose drops the reason from a cause that carries one, since the
@@ -93,6 +103,9 @@ func (c *Conn) closeStep(scratch []byte) (again bool) {
 	}
 	if c.phase == phaseFlushing {
 		c.flushLocked()
+		if c.flags&flagAbandoned == 0 && c.forgoesLocked(c.reason) {
+			c.abandonLocked()
+		}
 		if c.flags&flagAbandoned == 0 && (c.out != nil || c.flags&flagFlushing != 0) {
 			return false // a flush, or the write deadline, signals again
 		}
