@@ -445,6 +445,23 @@ func TestClaimBytes(t *testing.T) {
 	}
 }
 
+// A key is a subject: the name of a stream that captures others is no key to write to, since that would make a second stream.
+func TestNameOfAStreamIsNoKey(t *testing.T) {
+	o := durable(t)
+	if _, err := o.Bus.Streams().Create(t.Context(), stream.Config{Name: "readings", Subjects: []string{"sensors/#"}}); err != nil {
+		t.Fatal(err)
+	}
+	c := serve(t, "", o, engine.Limits{}).dial()
+	for _, line := range []string{"XADD readings * a b", "XGROUP CREATE readings g 0 MKSTREAM"} {
+		c.want(line, "-ERR the key is the name of a stream that does not capture it: a key is a subject; use one that the stream captures\r\n")
+	}
+	c.want("XREAD STREAMS readings 0", "*-1\r\n")
+	c.want("XADD sensors/hall 5-1 a b", "$3\r\n5-1\r\n")
+	if n := len(o.Bus.Streams().List()); n != 1 {
+		t.Errorf("there are %d streams", n)
+	}
+}
+
 // TestReservedKeys lets nobody write to what only consumers publish.
 func TestReservedKeys(t *testing.T) {
 	s := serve(t, "", durable(t), engine.Limits{})

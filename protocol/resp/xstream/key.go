@@ -105,6 +105,9 @@ func (k *key) establish(ctx context.Context) error {
 		if err := k.ready(ctx); err != nil || k.stream != nil { // somebody else was faster
 			return err
 		}
+		if errors.Is(err, stream.ErrExists) { // it would be a second stream, and the first is meant as a rule
+			return Error("ERR the key is the name of a stream that does not capture it: a key is a subject; use one that the stream captures")
+		}
 		sum := sha256.Sum256([]byte(k.name))
 		c.Name = "redis:" + hex.EncodeToString(sum[:16])
 		_, err = k.set.log.Create(ctx, c)
