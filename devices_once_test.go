@@ -64,3 +64,64 @@ func TestDeviceCommandsOnceOverMQTT(t *testing.T) {
 		})
 	}
 }
+
+// A device that has unsubscribed from its commands, by all filters that select them, is sent none until it has subscribed again.
+func TestUnsubscribedDeviceOverMQTT(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	app, url := deviceHost(t)
+	o := mqttclient.Options{ClientID: "fan", Resume: true, SessionExpiry: 3600}
+	c := dialDevice(ctx, t, url, o)
+	again := func() { // what was told before is stored then
+		t.Helper()
+		if err := c.Disconnect(); err != nil {
+			t.Fatal(err)
+		}
+		for d, err := app.Devices().Get(ctx, "fan"); d.Online || err != nil; d, err = app.Devices().Get(ctx, "fan") {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		o.Session = c.Session()
+		c = dialDevice(ctx, t, url, o)
+	}
+	send := func(method string) string {
+		t.Helper()
+		sent, err := app.Devices().Send(ctx, "fan", method, nil, device.CallOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := app.Devices().UpdateState(ctx, "fan", device.Update{Reported: []byte(`{}`)}); err != nil { // done after the command
+			t.Fatal(err)
+		}
+		return sent.ID
+	}
+	const own, any = "$devices/fan/commands/+/request/#", "$devices/+/commands/#"
+	for _, filter := range []string{own, any} {
+		if _, err := c.Subscribe(ctx, packet.Subscription{Filter: filter, QoS: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, one := range []struct{ filter, method, want string }{{own, "heard", device.Sent}, {any, "unheard", device.Queued}} {
+		if _, err := c.Unsubscribe(ctx, one.filter); err != nil {
+			t.Fatal(err)
+		}
+		again()
+		got, err := app.Devices().Command(ctx, "fan", send(one.method))
+		if err != nil || (got.State == device.Queued) != (one.want == device.Queued) {
+			t.Errorf("without %s: %+v, %v", one.filter, got, err)
+		}
+	}
+	if _, err := c.Subscribe(ctx, packet.Subscription{Filter: own, QoS: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		m, err := c.Receive(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(m.Topic, "/request/unheard") {
+			return
+		}
+	}
+}

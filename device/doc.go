@@ -27,7 +27,8 @@
 // event, as reply-to and correlation-data; the device answers on …/response or …/error. An answer may come before the acknowledgement.
 //
 // Commands are sent in the order in which they were stored, without waiting for each other's answers, up to [Limits].Window of them; so one that is stuck holds up neither other devices nor, until
-// the window is full of such, later ones, and it ends when it expires. They are sent once the device has subscribed, or has resumed a session that has. Ordinarily one copy
+// the window is full of such, later ones, and it ends when it expires. They are sent once the device has subscribed, or has resumed a session that has, and wait again when it has unsubscribed. One that was declared, never connected
+// and reports its state nevertheless listens in another way, and is sent them at once. Ordinarily one copy
 // is sent; what was not acknowledged is sent again when the device has subscribed on a new connection without its old session, and after half a minute and more, in order. A device sees the first copies in order, and tells copies by the identifier. What was acknowledged is not sent again.
 //
 // # Absence

@@ -130,6 +130,27 @@ func (t *turn) ready() error {
 	return t.onQueue(t.resend)
 }
 
+// deaf notes what a device still hears after it has unsubscribed from something. Commands wait then, until it has subscribed again.
+func (t *turn) deaf() error {
+	var left hearing
+	if err := json.Unmarshal(t.Event.Data, &left); err != nil {
+		return nil // only the service says so
+	}
+	e, err := t.read(t.ctx, t.id)
+	if err != nil || e.revision == 0 || left.Epoch < e.Since {
+		return err
+	}
+	h, err := t.hearing(&e)
+	if err != nil {
+		return err
+	}
+	h.Commands, h.Delta, h.Kept = h.Commands && left.Commands, h.Delta && left.Delta, h.Kept && left.Kept
+	if err := t.keepHearing(); err != nil {
+		return err
+	}
+	return t.onQueue(func(*queue) error { return nil }) // what was sent is not sent again
+}
+
 // tellState tells a device what it should be.
 func (t *turn) tellState() error {
 	doc, err := t.document()

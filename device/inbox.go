@@ -26,6 +26,7 @@ const (
 	inputCall      = "call"      // give it a command
 	inputDelivered = "delivered" // it has acknowledged the command that the data names
 	inputReady     = "ready"     // it has subscribed to what is said to it
+	inputDeaf      = "deaf"      // it has unsubscribed from some of that
 	inputResumed   = "resumed"   // it has connected again, with the session in which it has subscribed to that
 	inputTick      = "tick"      // the time has come that the data names
 )
@@ -159,6 +160,8 @@ func (t *turn) own(tail string) error {
 		return t.delivered(string(t.Event.Data))
 	case inputReady:
 		return t.ready()
+	case inputDeaf:
+		return t.deaf()
 	case inputResumed:
 		return t.resumed()
 	case inputTick:

@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"encoding/json"
+	"iter"
 	"strconv"
 	"strings"
 
@@ -32,20 +33,47 @@ func (s *Service) Subscribed(c Session, filter string, kept bool) {
 	if c.Epoch == 0 || !strings.HasPrefix(filter, bus.DeviceRoot) {
 		return
 	}
+	if h := heardBy(c, filter, kept); h.Commands || h.Delta {
+		s.noticeHearing(inputReady, h, c.ID)
+	}
+}
+
+// Unsubscribed tells that a device has unsubscribed from a filter, and what the filters are, and whether each is kept as of [Service.Subscribed], that its session has
+// still: of these, one may select the same. It does not block, and asks for them only if the filter selects something that is said to the device.
+func (s *Service) Unsubscribed(c Session, filter string, left iter.Seq2[string, bool]) {
+	if c.Epoch == 0 || !strings.HasPrefix(filter, bus.DeviceRoot) {
+		return
+	}
+	if h := heardBy(c, filter, false); !h.Commands && !h.Delta {
+		return
+	}
+	all := hearing{Epoch: c.Epoch}
+	for other, kept := range left {
+		h := heardBy(c, other, kept)
+		all.Commands, all.Delta, all.Kept = all.Commands || h.Commands, all.Delta || h.Delta, all.Kept || h.Delta && h.Kept
+	}
+	s.noticeHearing(inputDeaf, all, c.ID)
+}
+
+// heardBy returns what a device hears with a filter.
+func heardBy(c Session, filter string, kept bool) hearing {
+	h := hearing{Epoch: c.Epoch, Kept: kept}
 	f, err := event.ParseFilter(filter, event.Limits{})
 	if err != nil {
-		return
+		return h
 	}
 	covers := func(tail string) bool {
 		own, err := event.ParseFilter(subjectOf(c.ID, tail), event.Limits{})
 		return err == nil && f.Overlaps(own)
 	}
-	h := hearing{Epoch: c.Epoch, Commands: covers("commands/+/request/#"), Delta: covers("state/delta"), Kept: kept}
-	if !h.Commands && !h.Delta {
-		return
-	}
+	h.Commands, h.Delta = covers("commands/+/request/#"), covers("state/delta")
+	return h
+}
+
+// noticeHearing queues what a device hears.
+func (s *Service) noticeHearing(what string, h hearing, id string) {
 	if data, err := json.Marshal(h); err == nil {
-		s.notice(s.input(c.ID, inputReady, data))
+		s.notice(s.input(id, what, data))
 	}
 }
 

@@ -77,12 +77,18 @@ func (t *turn) onQueue(fn func(*queue) error) error {
 	return t.keep(&q, reachable)
 }
 
-// reachable tells whether it is of use to send a command now: the device has subscribed. One that never connected by a door that tells so, and was declared, may
-// listen in another way.
+// reachable tells whether it is of use to send a command now: the device has subscribed. One that was declared, never connected by a door that tells so, and has
+// reported its state nevertheless, listens in another way.
 func (t *turn) reachable() (bool, error) {
 	e, err := t.read(t.ctx, t.id)
-	if err != nil || e.revision == 0 || e.FirstSeen.IsZero() || !e.Online {
-		return e.revision != 0 && e.FirstSeen.IsZero(), err
+	switch {
+	case err != nil || e.revision == 0:
+		return false, err
+	case e.FirstSeen.IsZero():
+		doc, err := t.document()
+		return err == nil && doc.Heard > 0, err
+	case !e.Online:
+		return false, nil
 	}
 	h, err := t.hearing(&e)
 	return err == nil && h.Commands, err

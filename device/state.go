@@ -219,7 +219,7 @@ func (t *turn) update(r request, wrong error) error {
 	if err != nil {
 		return err
 	}
-	before := doc.state()
+	before, heard := doc.state(), doc.Heard
 	old, err := json.Marshal(before) // the maps are about to be changed
 	was, failed := json.Marshal(before.Delta)
 	if err = errors.Join(err, failed); err != nil {
@@ -242,14 +242,26 @@ func (t *turn) update(r request, wrong error) error {
 	if err := errors.Join(t.Put(stateName, data), t.Publish(told), t.Publish(changed)); err != nil {
 		return err
 	}
-	if doc.Heard == doc.At {
-		t.heardOf(&e)
+	if err := t.heardState(&e, doc, heard == 0); err != nil {
+		return err
 	}
 	is, err := json.Marshal(doc.delta())
 	if _, asked := r.State["desired"]; err == nil && (asked || !bytes.Equal(was, is)) {
 		return t.tellDelta(doc, r.ClientToken)
 	}
 	return err
+}
+
+// heardState follows from an update that may be what the device has reported. The first one of a device that never connected says that it listens in another way.
+func (t *turn) heardState(e *entry, doc *document, first bool) error {
+	if doc.Heard != doc.At {
+		return nil
+	}
+	t.heardOf(e)
+	if !first || !e.FirstSeen.IsZero() {
+		return nil
+	}
+	return t.onQueue(func(*queue) error { return nil })
 }
 
 // tellUpdate makes the events that tell what an update has changed.

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"sync"
 	"time"
@@ -105,6 +106,8 @@ type Receiver interface {
 	Delivered(id, subject string, e event.ID)
 	// Subscribed is called once a client was told that it has subscribed to a filter below [bus.DeviceRoot]. It must not block.
 	Subscribed(c device.Session, filter string, kept bool)
+	// Unsubscribed is called once a client was told that it has unsubscribed from such a filter, with those that its session has still. It must not block.
+	Unsubscribed(c device.Session, filter string, left iter.Seq2[string, bool])
 }
 
 // A Broker is MQTT on a bus. Its methods are safe for concurrent use. Make it with New, serve it with [Broker.Protocol], and keep Run running.

@@ -215,7 +215,23 @@ func (t *turn) unsubscribe(f packet.Frame) error {
 		return err
 	}
 	t.out = packet.AppendUnsuback(t.out, c.version, p.ID, codes, nil)
+	for i, text := range p.Filters {
+		if told := c.broker.told; told != nil && c.epoch != 0 && codes[i] == packet.Success && strings.HasPrefix(text, bus.DeviceRoot+"/") {
+			told.Unsubscribed(c.device(c.session), text, c.session.toDevices)
+		}
+	}
 	return nil
+}
+
+// toDevices yields the filters of a session below [bus.DeviceRoot], and whether what they select is kept while the client is away.
+func (s *session) toDevices(yield func(filter string, kept bool) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sub := range s.subs.all {
+		if text := sub.text(); strings.HasPrefix(text, bus.DeviceRoot+"/") && !yield(text, sub.qos > 0) {
+			return
+		}
+	}
 }
 
 func (s *session) unsubscribe(text string) bool {
