@@ -403,7 +403,8 @@ func (r *run) sendAgain(c *mClient, s *mSend) error {
 		return nil
 	}
 	s.lost = false
-	if !s.received && r.model.fleeting(s.m.topic) {
+	shared := strings.HasPrefix(s.m.topic, "s/")
+	if !s.received && (r.model.fleeting(s.m.topic) || shared && !s.m.expires.IsZero()) { // of two with one payload nobody could tell which has expired
 		c.sends = slices.DeleteFunc(c.sends, func(o *mSend) bool { return o == s })
 		return nil
 	}

@@ -95,18 +95,13 @@ func (c *mClient) makeWay() {
 	}
 }
 
-// take takes a message out of what a shared subscription owes. There may be two of one payload, since its publisher has sent it again: the one that has expired is not what has come.
+// take takes a message out of what a shared subscription owes.
 func (g *mGroup) take(payload string) (m *mMessage, logged bool) {
-	at := -1
 	for i, m := range g.waiting {
-		if m.payload == payload && (at < 0 || g.waiting[at].expired(time.Now())) {
-			at = i
+		if m.payload == payload {
+			g.waiting = slices.Delete(g.waiting, i, i+1)
+			return m, true
 		}
-	}
-	if at >= 0 {
-		m = g.waiting[at]
-		g.waiting = slices.Delete(g.waiting, at, at+1)
-		return m, true
 	}
 	m = g.live[payload]
 	delete(g.live, payload)
