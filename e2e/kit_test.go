@@ -258,13 +258,19 @@ func trusting(t *testing.T, cert string) *tls.Config {
 // guarded is a configuration with the users anna, who may do everything below news, and root; the password of both is "secret".
 func guarded(t *testing.T, listen string) string {
 	t.Helper()
+	password := hashOf(t, "secret")
+	return "listen: " + listen + "\nauth:\n  users:\n    - {name: anna, password: '" + password + "', roles: [news]}\n    - {name: root, password: '" + password +
+		"', roles: [all]}\n  roles:\n    news: {publish: ['news/#'], subscribe: ['news/#']}\n    all: {publish: ['#'], subscribe: ['#'], admin: true}\n"
+}
+
+// hashOf is what the configuration has of a password.
+func hashOf(t *testing.T, password string) string {
+	t.Helper()
 	cmd := exec.Command(binary, "hash-password")
-	cmd.Stdin = strings.NewReader("secret\n")
+	cmd.Stdin = strings.NewReader(password + "\n")
 	hash, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	password := strings.TrimSpace(string(hash))
-	return "listen: " + listen + "\nauth:\n  users:\n    - {name: anna, password: '" + password + "', roles: [news]}\n    - {name: root, password: '" + password +
-		"', roles: [all]}\n  roles:\n    news: {publish: ['news/#'], subscribe: ['news/#']}\n    all: {publish: ['#'], subscribe: ['#'], admin: true}\n"
+	return strings.TrimSpace(string(hash))
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -88,17 +89,7 @@ func TestMQTTJSInChromium(t *testing.T) {
 	needNPM(t)
 	p := newPage(t)
 	url := p.URL + "/index.html?url=ws://" + p.node.urls["http"] + "/mqtt"
-	browser := exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-port=0", "--user-data-dir="+t.TempDir(), url)
-	var log output
-	browser.Stdout, browser.Stderr = &log, &log
-	if err := browser.Start(); err != nil {
-		t.Fatalf("%v: apt-get install chromium", err)
-	}
-	t.Cleanup(func() {
-		_ = browser.Process.Signal(interrupt)
-		_ = browser.Wait()
-	})
+	log := browse(t, url)
 	select {
 	case text := <-p.result:
 		if text != allIsWell {
@@ -107,5 +98,68 @@ func TestMQTTJSInChromium(t *testing.T) {
 	case <-time.After(2 * patience):
 		text, _ := log.look()
 		t.Errorf("the page has not told its result:\n%s", text)
+	}
+}
+
+// browse opens a page in a browser, and returns what that says.
+func browse(t *testing.T, url string) *output {
+	t.Helper()
+	browser := exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-port=0", "--user-data-dir="+t.TempDir(), url)
+	log := new(output)
+	browser.Stdout, browser.Stderr = log, log
+	if err := browser.Start(); err != nil {
+		t.Fatalf("%v: apt-get install chromium", err)
+	}
+	t.Cleanup(func() {
+		_ = browser.Process.Signal(interrupt)
+		_ = browser.Wait()
+	})
+	return log
+}
+
+// The pages in docs/websocket.md work as they stand there, beside a node that asks for the password which they have.
+func TestPagesOfTheDocument(t *testing.T) {
+	needNPM(t)
+	doc, err := os.ReadFile("../docs/websocket.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := strings.Split(string(doc), "```html\n")[1:]
+	if len(pages) != 2 {
+		t.Fatalf("there are %d pages", len(pages))
+	}
+	const tell = `<script>new MutationObserver(() => fetch("/result", {method: "POST", body: document.querySelector("#log").textContent})).observe(document.querySelector("#log"), {childList: true})</script>`
+	result := make(chan string, 100)
+	var at string // of the node
+	mux := http.NewServeMux()
+	mux.Handle("GET /node_modules/", http.FileServer(http.Dir("web")))
+	mux.HandleFunc("POST /result", func(_ http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		result <- string(text)
+	})
+	for i, text := range pages {
+		text, _, _ = strings.Cut(text, "```")
+		mux.HandleFunc(fmt.Sprintf("GET /%d.html", i), func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, strings.NewReplacer("127.0.0.1:8080", at, "// send({type", "send({type").Replace(text)+tell)
+		})
+	}
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	at = mqttNode(t, "--config", write(t, "spate.yaml", "http: {origins: ['"+server.URL+"']}\n"+
+		"auth: {roles: {page: {publish: ['sensors/#'], subscribe: ['sensors/#']}}, users: [{name: anna, password: '"+hashOf(t, "secret")+"', roles: [page]}]}\n")).urls["http"]
+	for i := range pages {
+		t.Run(fmt.Sprint(i), func(t *testing.T) { // its browser ends with it
+			log := browse(t, fmt.Sprintf("%s/%d.html", server.URL, i))
+			select {
+			case text := <-result:
+				if text != "sensors/page/temperature: 21.5\n" {
+					t.Errorf("it says %q", text)
+				}
+			case <-time.After(2 * patience):
+				text, _ := log.look()
+				t.Errorf("it says nothing:\n%s", text)
+			}
+		})
 	}
 }
