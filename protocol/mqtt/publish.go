@@ -129,7 +129,7 @@ func (t *turn) mayPublish(topic []byte, p *packet.PublishPacket) (packet.Code, e
 	if err := event.ValidateSubjectBytes(topic, b.events); err != nil {
 		return packet.TopicNameInvalid, t.cannot(packet.TopicNameInvalid, err)
 	}
-	if topic[0] == '$' && (own(topic) || bus.Reserved(string(topic))) {
+	if topic[0] == '$' && bus.Reserved(string(topic)) {
 		err := fmt.Errorf("publishing on %.80q: the topic is the server's own", topic)
 		return packet.NotAuthorized, t.cannot(packet.NotAuthorized, err)
 	}
@@ -169,12 +169,6 @@ func (t *turn) refuse(p *packet.PublishPacket, code packet.Code) {
 		kind = packet.Pubrec
 	}
 	t.answer(answer{kind: kind, id: p.ID, code: code})
-}
-
-// own tells whether a topic is one that only the server publishes on.
-func own(topic []byte) bool {
-	const sys = "$SYS/"
-	return len(topic) >= len(sys) && string(topic[:len(sys)]) == sys
 }
 
 // publishLive routes a message that nobody waits for on disk, and acknowledges it.

@@ -44,7 +44,7 @@ func (b *Broker) newWill(c *conn, p *packet.ConnectPacket) (*will, error) {
 	if err := event.ValidateSubject(w.Topic, b.events); err != nil {
 		return nil, broken(packet.TopicNameInvalid, "the will topic: %v", err)
 	}
-	if own([]byte(w.Topic)) || bus.Reserved(w.Topic) || !c.is(flagOpen) && !b.auth.CanPublish(c.id, w.Topic) {
+	if bus.Reserved(w.Topic) || !c.is(flagOpen) && !b.auth.CanPublish(c.id, w.Topic) {
 		return nil, refused(packet.NotAuthorized, fmt.Errorf("the will on %.80q: %w", w.Topic, auth.ErrForbidden))
 	}
 	if w.Retain && b.store == nil {
