@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
@@ -203,7 +204,7 @@ func (s *Service) judgeOne(ctx context.Context, e *entry, b *store.Batch) (told 
 	if e.revision == 0 || after == 0 {
 		return nil, next, nil
 	}
-	heard, err := s.lastHeard(ctx, e)
+	heard, err := s.lastHeard(ctx, &e.Device)
 	if err != nil || heard.IsZero() {
 		return nil, next, err
 	}
@@ -234,15 +235,22 @@ func (s *Service) judgeOne(ctx context.Context, e *entry, b *store.Batch) (told 
 }
 
 // lastHeard returns when something was heard of a device.
-func (s *Service) lastHeard(ctx context.Context, e *entry) (time.Time, error) {
-	heard := s.told(e.Device).LastSeen
-	v, err := s.store.Get(ctx, consumer.StateKey(inbox, stateName, e.ID))
+func (s *Service) lastHeard(ctx context.Context, d *Device) (time.Time, error) {
+	heard := d.LastSeen
+	if at, ok := s.opts.LastHeard(d.ID); ok && at.After(heard) {
+		heard = at
+	}
+	v, err := s.store.Get(ctx, consumer.StateKey(inbox, stateName, d.ID))
 	if err != nil {
-		return heard, fmt.Errorf("reading the state of the device %q: %w", e.ID, err)
+		return heard, fmt.Errorf("reading the state of the device %q: %w", d.ID, err)
 	}
-	doc, err := decodeDocument(v.Data)
-	if err == nil && doc.Heard > 0 && time.UnixMilli(doc.Heard).After(heard) {
-		heard = time.UnixMilli(doc.Heard).UTC()
+	var reported struct {
+		Heard int64 `json:"heard"`
 	}
-	return heard, err
+	if json.Unmarshal(v.Data, &reported) == nil { // one that cannot be read must not hide the device, nor hold up others
+		if at := time.UnixMilli(reported.Heard).UTC(); reported.Heard > 0 && at.After(heard) {
+			heard = at
+		}
+	}
+	return heard, nil
 }

@@ -174,7 +174,7 @@ func decodeTold(data []byte) (Command, error) {
 
 // newCommand checks a command, and makes the event that gives it.
 func (s *Service) newCommand(ctx context.Context, command, id, method string, payload []byte, o CallOptions) (c Command, e *event.Event, err error) {
-	if _, err := s.Get(ctx, id); err != nil {
+	if _, err := s.known(ctx, id); err != nil {
 		return c, nil, err
 	}
 	given, err := event.ParseID(command)
@@ -219,7 +219,7 @@ func (s *Service) openCommands(ctx context.Context, id string) (queue, error) {
 
 // Command returns a command of a device: one that is open, or one of the last that were finished.
 func (s *Service) Command(ctx context.Context, id, command string) (Command, error) {
-	if _, err := s.Get(ctx, id); err != nil {
+	if _, err := s.known(ctx, id); err != nil {
 		return Command{}, err
 	}
 	if len(command) > maxToken {
@@ -237,7 +237,7 @@ func (s *Service) Command(ctx context.Context, id, command string) (Command, err
 
 // Commands returns the commands of a device: the last that were finished, and those that are open, in their order.
 func (s *Service) Commands(ctx context.Context, id string) ([]Command, error) {
-	if _, err := s.Get(ctx, id); err != nil {
+	if _, err := s.known(ctx, id); err != nil {
 		return nil, err
 	}
 	q, err := s.openCommands(ctx, id)

@@ -135,6 +135,8 @@ func (c *Config) checkLabels(kind string, tags []string) error {
 			return fmt.Errorf("%w: a tag is empty", ErrLabel)
 		case len(label) > c.Limits.Label:
 			return fmt.Errorf("%w: %.64q has %d bytes, at most %d are allowed", ErrLabel, label, len(label), c.Limits.Label)
+		case i > 0 && strings.Contains(label, ","):
+			return fmt.Errorf("%w: the tag %.64q has a comma, which stands between tags where they are asked for: give each apart", ErrLabel, label)
 		case !plain(label):
 			return fmt.Errorf("%w: %.64q has what cannot be seen", ErrLabel, label)
 		}

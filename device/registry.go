@@ -26,7 +26,7 @@ type Device struct {
 	Address  string `json:"address,omitempty"` // of the last connection
 	Protocol string `json:"protocol,omitempty"`
 	User     string `json:"user,omitempty"`
-	// FirstSeen is when it connected for the first time, and LastSeen when something was last heard of it. They are zero if it never was.
+	// FirstSeen is when it connected for the first time, and LastSeen when something was last heard of it: see [AbsenceRule]. They are zero if it never was.
 	FirstSeen time.Time `json:"first_seen,omitzero"`
 	LastSeen  time.Time `json:"last_seen,omitzero"`
 }
@@ -216,7 +216,7 @@ func (s *Service) Declare(ctx context.Context, id, kind string, tags []string) (
 		return Device{}, fmt.Errorf("declaring the device %.128q: %w", id, err)
 	}
 	s.expect(&changed)
-	return s.told(d), nil
+	return s.told(ctx, d)
 }
 
 // Remove forgets a device that is not connected, with its state. One that connects again is a new one, with a greater epoch.
@@ -250,15 +250,22 @@ func (s *Service) Remove(ctx context.Context, id string) error {
 }
 
 // told returns a device as others see it.
-func (s *Service) told(d Device) Device {
-	if heard, ok := s.opts.LastHeard(d.ID); ok && heard.After(d.LastSeen) {
-		d.LastSeen = heard
-	}
-	return d
+func (s *Service) told(ctx context.Context, d Device) (_ Device, err error) {
+	d.LastSeen, err = s.lastHeard(ctx, &d)
+	return d, err
 }
 
 // Get returns a device.
 func (s *Service) Get(ctx context.Context, id string) (Device, error) {
+	d, err := s.known(ctx, id)
+	if err != nil {
+		return Device{}, err
+	}
+	return s.told(ctx, d)
+}
+
+// known returns a device as it is stored.
+func (s *Service) known(ctx context.Context, id string) (Device, error) {
 	err := s.config.validID(id)
 	if err != nil {
 		return Device{}, fmt.Errorf("%w: %w", ErrNotFound, err)
@@ -270,7 +277,7 @@ func (s *Service) Get(ctx context.Context, id string) (Device, error) {
 	if err != nil {
 		return Device{}, err
 	}
-	return s.told(e.Device), nil
+	return e.Device, nil
 }
 
 // Query selects devices.
@@ -280,12 +287,13 @@ type Query struct {
 	Type   string            // only those of this type
 	Tags   []string          // only those that have all of these
 	Online *bool             // only those that are connected, or that are not
+	Absent *bool             // only those that are absent, or that are not
 	Allow  func(Device) bool // only those for which it returns true. Default: all
 }
 
 func (q *Query) wants(d *Device) bool {
 	missing := func(tag string) bool { return !slices.Contains(d.Tags, tag) }
-	return (q.Type == "" || q.Type == d.Type) && (q.Online == nil || *q.Online == d.Online) &&
+	return (q.Type == "" || q.Type == d.Type) && (q.Online == nil || *q.Online == d.Online) && (q.Absent == nil || *q.Absent == d.Absent) &&
 		!slices.ContainsFunc(q.Tags, missing) && (q.Allow == nil || q.Allow(*d))
 }
 
@@ -317,7 +325,11 @@ func (s *Service) List(ctx context.Context, q Query) (Page, error) {
 			if !q.wants(&e.Device) {
 				continue
 			}
-			page.Devices = append(page.Devices, s.told(e.Device))
+			d, err := s.told(ctx, e.Device)
+			if err != nil {
+				return page, err
+			}
+			page.Devices = append(page.Devices, d)
 			if len(page.Devices) == q.Limit {
 				page.After = after
 				return page, nil

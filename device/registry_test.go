@@ -124,12 +124,13 @@ func TestDeclareRefused(t *testing.T) {
 			tags     []string
 			err      error
 		}{
-			"identifier":    {id: "a/b", err: device.ErrID},
-			"long type":     {id: "a", kind: long, err: device.ErrLabel},
-			"long tag":      {id: "a", tags: []string{long}, err: device.ErrLabel},
-			"empty tag":     {id: "a", tags: []string{""}, err: device.ErrLabel},
-			"many tags":     {id: "a", tags: make([]string, device.DefaultTags+1), err: device.ErrLabel},
-			"line in a tag": {id: "a", tags: []string{"a\nb"}, err: device.ErrLabel},
+			"identifier":     {id: "a/b", err: device.ErrID},
+			"long type":      {id: "a", kind: long, err: device.ErrLabel},
+			"long tag":       {id: "a", tags: []string{long}, err: device.ErrLabel},
+			"empty tag":      {id: "a", tags: []string{""}, err: device.ErrLabel},
+			"many tags":      {id: "a", tags: make([]string, device.DefaultTags+1), err: device.ErrLabel},
+			"comma in a tag": {id: "a", tags: []string{"a,b"}, err: device.ErrLabel},
+			"line in a tag":  {id: "a", tags: []string{"a\nb"}, err: device.ErrLabel},
 		} {
 			if _, err := k.devices().Declare(t.Context(), c.id, c.kind, c.tags); !errors.Is(err, c.err) {
 				t.Errorf("%s: %v", name, err)
@@ -181,6 +182,8 @@ func TestList(t *testing.T) {
 			"tag":          {device.Query{Tags: []string{"red", "a"}, Limit: 2}, red},
 			"no such tags": {device.Query{Tags: []string{"red", "b"}}, nil},
 			"online":       {device.Query{Online: &yes}, online},
+			"absent":       {device.Query{Absent: &yes}, nil},
+			"not absent":   {device.Query{Absent: &no, Online: &yes}, online},
 			"after":        {device.Query{After: "d1230"}, []string{"d1231", "d1232", "d1233"}},
 			"offline":      {device.Query{After: "d1229", Online: &no}, []string{"d1230", "d1231", "d1232", "d1233"}},
 			"allowed":      {device.Query{Allow: func(d device.Device) bool { return d.ID == "d0007" }}, []string{"d0007"}},
@@ -216,6 +219,18 @@ func TestLastHeard(t *testing.T) {
 			t.Fatal(err)
 		}
 		if d, err := s.Get(t.Context(), "fan"); err != nil || !d.LastSeen.Equal(heard) {
+			t.Errorf("%+v, %v", d, err)
+		}
+		if _, err := k.devices().Declare(t.Context(), "lamp", "", nil); err != nil {
+			t.Fatal(err)
+		}
+		k.pass(time.Minute)
+		now := time.Now()
+		k.say("$devices/lamp/state/reported", `{}`) // without a connection
+		k.say("$devices/lamp/state/desired", `{}`)
+		k.spoil("fan", "state") // which has reported none
+		page, err := k.devices().List(t.Context(), device.Query{})
+		if d := page.Devices; err != nil || len(d) != 2 || !d[1].LastSeen.Equal(now) || d[0].LastSeen.Equal(now) || !d[1].FirstSeen.IsZero() {
 			t.Errorf("%+v, %v", d, err)
 		}
 	})

@@ -396,7 +396,7 @@ func (t *turn) answerGet() error {
 
 // State returns the state of a device.
 func (s *Service) State(ctx context.Context, id string) (State, error) {
-	if _, err := s.Get(ctx, id); err != nil {
+	if _, err := s.known(ctx, id); err != nil {
 		return State{}, err
 	}
 	v, err := s.store.Get(ctx, consumer.StateKey(inbox, stateName, id))
@@ -413,7 +413,7 @@ func (s *Service) State(ctx context.Context, id string) (State, error) {
 // UpdateState changes the state of a device, and returns it as it is then, once that is on disk. It waits until the context ends, or for [DefaultWait] if that has no
 // deadline; then the state may be updated nevertheless. [ErrVersion] means that the state has another version than [Update].Version.
 func (s *Service) UpdateState(ctx context.Context, id string, u Update) (State, error) {
-	if _, err := s.Get(ctx, id); err != nil {
+	if _, err := s.known(ctx, id); err != nil {
 		return State{}, err
 	}
 	data, err := json.Marshal(struct {

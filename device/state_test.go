@@ -131,6 +131,9 @@ func TestStateRejected(t *testing.T) {
 		codes := []int{}
 		for _, r := range decode[device.Rejection](t, k.Published("$devices/+/state/get/rejected")) {
 			codes = append(codes, r.Code)
+			if strings.Contains(r.Message, "update") {
+				t.Errorf("a question is told: %s", r.Message)
+			}
 		}
 		if !reflect.DeepEqual(codes, []int{404, 400}) {
 			t.Errorf("get was rejected with %v", codes)

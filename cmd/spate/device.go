@@ -47,17 +47,19 @@ they are connected, what each should be and says that it is, and what it was ask
 	return cmd
 }
 
-// state is one word for how a device is.
+// state says in a few words how a device is.
 func (d *deviceInfo) state() string {
+	state := "offline"
 	switch {
-	case d.Absent:
-		return "absent"
 	case d.Online:
-		return "online"
-	case d.FirstSeen.IsZero():
-		return "never seen"
+		state = "online"
+	case d.LastSeen.IsZero():
+		state = "never seen"
 	}
-	return "offline"
+	if d.Absent {
+		state += ", absent"
+	}
+	return state
 }
 
 // seen is a time that may be missing.
@@ -71,7 +73,7 @@ func seen(t time.Time) string {
 func (r *remote) deviceList() *cobra.Command {
 	var kind string
 	var tags []string
-	var online, offline bool
+	var online, offline, absent bool
 	cmd := &cobra.Command{
 		Use: "ls", Short: "List the devices", Args: exactly(0),
 		Example: "  spate device ls --type fan --tag hall --online",
@@ -84,6 +86,9 @@ func (r *remote) deviceList() *cobra.Command {
 				q.Set("online", "true")
 			case offline:
 				q.Set("online", "false")
+			}
+			if absent {
+				q.Set("absent", "true")
 			}
 			if kind != "" {
 				q.Set("type", kind)
@@ -99,6 +104,7 @@ func (r *remote) deviceList() *cobra.Command {
 	fs.StringArrayVar(&tags, "tag", nil, "only those with this `TAG`; may be repeated")
 	fs.BoolVar(&online, "online", false, "only those that are connected")
 	fs.BoolVar(&offline, "offline", false, "only those that are not")
+	fs.BoolVar(&absent, "absent", false, "only those of which nothing was heard for longer than a rule allows")
 	return cmd
 }
 

@@ -62,7 +62,7 @@ var apiRoutes = []route{
 	{http.MethodPost, "/v1/dead/redrive", rightAdmin, (*Door).redriveDead, nil},
 	{http.MethodPost, "/v1/dead/drop", rightAdmin, (*Door).dropDead, nil},
 
-	{http.MethodGet, "/v1/devices", rightLogin, (*Door).listDevices, []string{"after", "limit", "type", "tags", "online"}},
+	{http.MethodGet, "/v1/devices", rightLogin, (*Door).listDevices, []string{"after", "limit", "type", "tags", "online", "absent"}},
 	{http.MethodGet, "/v1/devices/{id}", rightLogin, (*Door).showDevice, nil},
 	{http.MethodPut, "/v1/devices/{id}", rightAdmin, (*Door).declareDevice, nil},
 	{http.MethodDelete, "/v1/devices/{id}", rightAdmin, (*Door).removeDevice, nil},

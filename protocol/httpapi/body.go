@@ -115,7 +115,7 @@ func (d *Door) jsonBody(c *call) ([]byte, error) {
 }
 
 func strictly(data []byte, value any) error {
-	if p := checkJSON(data, strings.ToLower); p != nil { // encoding/json ignores case when it looks for a field
+	if p := checkJSON(data, maxDepth); p != nil {
 		return p
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -127,8 +127,8 @@ func strictly(data []byte, value any) error {
 }
 
 // checkJSON refuses what encoding/json lets pass: invalid UTF-8, a name twice in one object, nesting without a bound, and more
-// than one value. Names are compared after fold.
-func checkJSON(data []byte, fold func(string) string) *problem {
+// than one value. In the outermost levels, so many, names that differ in case only are the same, as they are for encoding/json when it looks for a field.
+func checkJSON(data []byte, levels int) *problem {
 	if !utf8.Valid(data) {
 		return problemf(kindRequest, "the body is not UTF-8 text")
 	}
@@ -157,7 +157,7 @@ func checkJSON(data []byte, fold func(string) string) *problem {
 		if len(open) == 0 {
 			continue
 		}
-		if name, again := open[len(open)-1].see(token, fold); again {
+		if name, again := open[len(open)-1].see(token, len(open) <= levels); again {
 			return problemf(kindRequest, "the name %.80q is there twice in one object", name)
 		}
 	}
@@ -171,7 +171,7 @@ type object struct {
 }
 
 // see takes the next token, nil for the end of a nested value, and reports a name that was there before.
-func (o *object) see(token json.Token, fold func(string) string) (name string, again bool) {
+func (o *object) see(token json.Token, fold bool) (name string, again bool) {
 	if o.list {
 		return "", false
 	}
@@ -183,7 +183,10 @@ func (o *object) see(token json.Token, fold func(string) string) (name string, a
 	if o.names == nil {
 		o.names = map[string]bool{}
 	}
-	folded := fold(name)
+	folded := name
+	if fold {
+		folded = strings.ToLower(strings.ToUpper(name)) // of some letters, two are the same in upper case only
+	}
 	again = o.names[folded]
 	o.names[folded], o.value = true, true
 	return name, again

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,12 +61,14 @@ func (d *Door) listDevices(c *call) error {
 	if tags := q.Get("tags"); tags != "" {
 		query.Tags = strings.Split(tags, ",")
 	}
-	if text := q.Get("online"); text != "" {
-		online, err := strconv.ParseBool(text)
-		if err != nil {
-			return problemf(kindRequest, "online must be true or false, not %.40q", text)
+	for name, into := range map[string]**bool{"online": &query.Online, "absent": &query.Absent} {
+		if text := q.Get(name); text != "" {
+			is, err := strconv.ParseBool(text)
+			if err != nil {
+				return problemf(kindRequest, "%s must be true or false, not %.40q", name, text)
+			}
+			*into = &is
 		}
-		query.Online = &online
 	}
 	query.Allow = func(one device.Device) bool {
 		return d.opts.Auth.CanSubscribe(c.id, bus.DeviceRoot+"/"+one.ID+"/"+tailPresence)
@@ -155,7 +158,8 @@ func (d *Door) updateState(c *call) error {
 	if err := d.decodeSections(c, &u); err != nil {
 		return err
 	}
-	if u.Version, err = ifMatch(c.r); err != nil {
+	versions, err := ifMatch(c.r)
+	if err != nil {
 		return err
 	}
 	for tail, section := range map[string]json.RawMessage{"state/desired": u.Desired, "state/reported": u.Reported} {
@@ -168,6 +172,9 @@ func (d *Door) updateState(c *call) error {
 	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), d.opts.Limits.PublishTimeout)
 	defer cancel()
+	if u.Version, err = oneOf(ctx, set, id, versions); err != nil {
+		return err
+	}
 	s, err := set.UpdateState(ctx, id, u)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return problemf(kindTimeout, "the state was not updated in time; it may be still")
@@ -184,7 +191,7 @@ func (d *Door) decodeSections(c *call, u *device.Update) error {
 	if err != nil {
 		return err
 	}
-	if p := checkJSON(data, func(name string) string { return name }); p != nil {
+	if p := checkJSON(data, 1); p != nil {
 		return p
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -198,17 +205,52 @@ func (d *Door) decodeSections(c *call, u *device.Update) error {
 	return nil
 }
 
-// ifMatch reads the version that the state must have; nil is any.
-func ifMatch(r *http.Request) (*uint64, error) {
-	text := r.Header.Get("If-Match")
+// ifMatch reads the versions of which the state must have one (RFC 9110, section 13.1.1); none is any. A tag that no state has is passed over, if there is another.
+func ifMatch(r *http.Request) (versions []uint64, err error) {
+	text := strings.Join(r.Header.Values("If-Match"), ",")
 	if text == "" || text == "*" {
 		return nil, nil
 	}
-	inner, quoted := strings.CutPrefix(text, `"`)
-	inner, closed := strings.CutSuffix(inner, `"`)
-	version, err := strconv.ParseUint(inner, 10, 64)
-	if !quoted || !closed || err != nil {
-		return nil, problemf(kindPrecondition, "the If-Match %.40q is no ETag of a state, such as \"7\"", text)
+	for rest := text; ; {
+		rest = strings.TrimLeft(rest, " \t,")
+		if rest == "" {
+			break
+		}
+		strong, quoted := strings.CutPrefix(rest, `"`)
+		weak := !quoted
+		if weak {
+			strong, quoted = strings.CutPrefix(rest, `W/"`)
+		}
+		tag, after, closed := strings.Cut(strong, `"`)
+		rest = strings.TrimLeft(after, " \t")
+		if !quoted || !closed || rest != "" && rest[0] != ',' {
+			versions = nil
+			break
+		}
+		if version, err := strconv.ParseUint(tag, 10, 64); err == nil && !weak { // a weak one never is the same
+			versions = append(versions, version)
+		}
+	}
+	if len(versions) == 0 {
+		return nil, problemf(kindPrecondition, "the If-Match %.40q has no ETag of a state, such as \"7\"", text)
+	}
+	return versions, nil
+}
+
+// oneOf returns the version that the state must have: of several, the one that it has now.
+func oneOf(ctx context.Context, set *device.Service, id string, versions []uint64) (*uint64, error) {
+	if len(versions) == 0 {
+		return nil, nil
+	}
+	version := versions[0]
+	if len(versions) > 1 {
+		s, err := set.State(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(versions, s.Version) {
+			version = s.Version
+		}
 	}
 	return &version, nil
 }
@@ -278,7 +320,7 @@ func (d *Door) decodeCommand(c *call, body *commandBody) error {
 	if err != nil {
 		return err
 	}
-	if p := checkJSON(data, func(name string) string { return name }); p != nil {
+	if p := checkJSON(data, 1); p != nil {
 		return p
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,18 +15,22 @@ import (
 func TestDevices(t *testing.T) {
 	k := startAPI(t, setup{consumers: true, devices: true}, "orders orders/#")
 	k.tell([]step{
-		{"GET", "/v1/devices", "", 200, `{"devices":[{"id":"fan-7","type":"fan","tags":["hall"],"declared":true,"online":false,"epoch":0}]}`},
+		{"GET", "/v1/devices", "", 200, `{"devices":[{"id":"fan-7","type":"fan","tags":["hall"],"declared":true,"online":false,"epoch":0,"last_seen":"20`},
 		{"GET", "/v1/devices?type=lamp", "", 200, `{"devices":[]}`},
 		{"GET", "/v1/devices?tags=hall,roof", "", 200, `{"devices":[]}`},
 		{"GET", "/v1/devices?tags=hall&online=false&type=fan&limit=1", "", 200, `"after":"fan-7"`},
 		{"GET", "/v1/devices?after=fan-7", "", 200, `{"devices":[]}`},
 		{"GET", "/v1/devices?online=perhaps", "", 400, "invalid-request"},
+		{"GET", "/v1/devices?absent=true", "", 200, `{"devices":[]}`},
+		{"GET", "/v1/devices?absent=false&online=false", "", 200, `"id":"fan-7"`},
+		{"GET", "/v1/devices?absent=perhaps", "", 400, "invalid-request"},
 		{"GET", "/v1/devices/fan-7", "", 200, `"id":"fan-7"`},
 		{"GET", "/v1/devices/fan-8", "", 404, "not-found"},
 		{"GET", "/v1/devices/%2B", "", 400, "invalid-request"},
 		{"GET", "/v1/devices/a%2Fb", "", 400, "invalid-request"},
 		{"PUT", "/v1/devices/lamp", `{"type":"lamp"}`, 200, `"id":"lamp","type":"lamp","declared":true`},
 		{"PUT", "/v1/devices/lamp", `{"tags":[""]}`, 400, "invalid-request"},
+		{"PUT", "/v1/devices/lamp", `{"tags":["a,b"]}`, 400, "invalid-request"},
 		{"PUT", "/v1/devices/lamp", `{"colour":"red"}`, 400, "invalid-request"},
 		{"PUT", "/v1/devices/a%23", `{}`, 400, "invalid-request"},
 		{"DELETE", "/v1/devices/lamp", "", 204, ""},
@@ -38,6 +43,8 @@ func TestDevices(t *testing.T) {
 		{"PATCH", "/v1/devices/fan-7/state", `{"wanted":{}}`, 400, "invalid-request"},
 		{"PATCH", "/v1/devices/fan-7/state", `{"desired":7}`, 400, "invalid-request"},
 		{"PATCH", "/v1/devices/fan-7/state", `{"desired":{"a":1,"a":2}}`, 400, "invalid-request"},
+		{"PATCH", "/v1/devices/fan-7/state", `{"desired":{"a":1},"DESIRED":{"a":2}}`, 400, "invalid-request"},
+		{"PATCH", "/v1/devices/fan-7/state", `{"desired":{"a":1},"deſired":{"a":2}}`, 400, "invalid-request"},
 		{"PATCH", "/v1/devices/fan-7/state", `{"desired":{"a":"` + strings.Repeat("x", 33<<10) + `"}}`, 413, "too-large"},
 		{"PATCH", "/v1/devices/fan-8/state", `{"desired":{}}`, 404, "not-found"},
 		{"GET", "/v1/devices/fan-8/state", "", 404, "not-found"},
@@ -46,10 +53,18 @@ func TestDevices(t *testing.T) {
 	if tag := got.header.Get("ETag"); tag != `"3"` {
 		t.Errorf("ETag %s", tag)
 	}
-	k.send("PATCH", "/v1/devices/fan-7/state", `{"desired":{}}`, asJSON, `If-Match: "2"`).wantProblem(t, http.StatusPreconditionFailed, "precondition-failed")
-	k.send("PATCH", "/v1/devices/fan-7/state", `{"desired":{}}`, asJSON, `If-Match: 3`).wantProblem(t, http.StatusPreconditionFailed, "precondition-failed")
-	k.send("PATCH", "/v1/devices/fan-7/state", `{"desired":{}}`, asJSON, `If-Match: "3"`).want(t, http.StatusOK)
-	k.send("PATCH", "/v1/devices/fan-7/state", `{"desired":{}}`, asJSON, `If-Match: *`).want(t, http.StatusOK)
+	for _, wrong := range []string{`"2"`, `3`, `"3`, `W/"3"`, `"x"`, `"2", "4"`, `"3" "3"`, `"3", 3`, `"3,4"`, `,`, `"x,", W/"3"`} {
+		k.send("PATCH", "/v1/devices/fan-7/state", `{"desired":{}}`, asJSON, `If-Match: `+wrong).wantProblem(t, http.StatusPreconditionFailed, "precondition-failed")
+	}
+	for n, right := range []string{`"%d"`, `*`, `"2", "%d"`, `"x,", W/"1" , "%d","9"`, `, "%d",`} {
+		if strings.Contains(right, "%d") {
+			right = fmt.Sprintf(right, 3+n)
+		}
+		k.send("PATCH", "/v1/devices/fan-7/state", `{"desired":{}}`, asJSON, `If-Match: `+right).want(t, http.StatusOK)
+	}
+	if p := k.send("PATCH", "/v1/devices/fan-7/state", `{"desired":{}}`, asJSON, `If-Match: "1"`, `If-Match: "8"`); p.status != http.StatusOK {
+		t.Errorf("of two lines: %d", p.status)
+	}
 }
 
 func TestDeviceCommands(t *testing.T) {
