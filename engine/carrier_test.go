@@ -142,10 +142,12 @@ func TestFarewell(t *testing.T) {
 	})
 }
 
-// Whom an administrator ends and who does not read is not waited for.
-func TestKillIsNotWaitedFor(t *testing.T) {
+// Whom an administrator ends and who does not read is waited for no longer than for a last message.
+func TestKillDoesNotWait(t *testing.T) {
+	t.Parallel()
 	eachCarrier(t, func(t *testing.T, driver, carrier string) {
-		s := serve(t, driver, carrier, dotted{}, engine.Limits{WriteTimeout: time.Hour, LingerTimeout: time.Hour})
+		t.Parallel()
+		s := serve(t, driver, carrier, dotted{}, engine.Limits{WriteTimeout: time.Hour, LingerTimeout: soon})
 		s.dial().ask("hello")
 		c := s.only()
 		waitFor(t, "the socket to be full", func() bool { return c.Push(make([]byte, 1<<20), engine.DropNewest) != nil })

@@ -42,14 +42,13 @@ func (c *Conn) closeLocked(r Reason, cause error) {
 	c.signal(eventClose)
 }
 
-// forgoesLocked tells whether nothing more is to reach the peer of a connection that ends for r. One that an administrator ends is told so if its protocol has a word for it and the peer takes what it
-// is sent; it is not waited for.
+// forgoesLocked tells whether nothing more is to reach the peer of a connection that ends for r. One that an administrator ends is told so if its protocol has a word for it, but waited for no longer
+// than Limits.LingerTimeout.
 func (c *Conn) forgoesLocked(r Reason) bool {
-	if r != ReasonKilled {
-		return !r.graceful()
+	if _, told := c.sess.(Fareweller); r == ReasonKilled && told {
+		return c.hints.has(hintSecret)
 	}
-	_, told := c.sess.(Fareweller)
-	return !told || c.hints.has(hintFull|hintSecret) || c.flags&flagFlushing != 0 && c.sock.blocks()
+	return !r.graceful()
 }
 
 // unwrapClose drops the reason from a cause that carries one, since the
@@ -100,12 +99,12 @@ func (c *Conn) closeStep(scratch []byte) (again bool) {
 		}
 		c.farewellLocked()
 		c.endSessionLocked()
+		if c.reason == ReasonKilled {
+			c.setReadDeadline(c.eng.limits.LingerTimeout, ReasonPeer)
+		}
 	}
 	if c.phase == phaseFlushing {
 		c.flushLocked()
-		if c.flags&flagAbandoned == 0 && c.forgoesLocked(c.reason) {
-			c.abandonLocked()
-		}
 		if c.flags&flagAbandoned == 0 && (c.out != nil || c.flags&flagFlushing != 0) {
 			return false // a flush, or the write deadline, signals again
 		}
