@@ -21,6 +21,7 @@ type conn struct {
 	problem bool // reason strings and user properties are wanted
 	session *session
 	epoch   uint64 // of the device's connection; 0 is no device
+	since   int64  // when the client was let in, in Unix milliseconds; set before the session has the connection
 	id      auth.Identity
 	judged  uint64    // the auth generation under which everything was last found to be allowed
 	more    *connMore // used by the connection's task only

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/store/memstore"
 	"github.com/spate-io/spate/stream"
 )
@@ -335,5 +337,63 @@ func TestShareMarks(t *testing.T) {
 	}
 	if again.decode(nil) || again.decode([]byte{1, 0x80}) {
 		t.Error("what is cut off is read")
+	}
+}
+
+// Nothing is left in the store of a session that was ended, and nothing waits for it in the log.
+func TestEndLeavesNothing(t *testing.T) {
+	a := newAway(t, Config{}, 1, "a")
+	a.say("a", "waits")
+	s := a.lookup(first)
+	s.take(7, nil)
+	a.agenda.will(first, &will{event: newEvent([]byte("gone"), nil, meta{}, nil, a.now)}, time.Hour)
+	batch := &store.Batch{}
+	for _, key := range []string{marksKey(first), inboundKey(first, 7), willKey(first)} {
+		batch.Puts = append(batch.Puts, store.Put{Key: key, Data: []byte("x")})
+	}
+	if err := store.Commit(t.Context(), a.store, batch); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.End(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := a.store.Scan(t.Context(), keyPrefix, "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Key != saltKey {
+			t.Errorf("%q is left", e.Key)
+		}
+	}
+	a.sweep(t.Context())
+	bounds, err := a.store.Bounds(t.Context(), theLog)
+	if err != nil || bounds.Count != 0 || a.Stats().Wills != 1 {
+		t.Errorf("%+v in the log, %d wills, %v", bounds, a.Stats().Wills, err)
+	}
+}
+
+// A session is ended on a full disk too, which makes room; where that fails it says so, and one that cannot be removed at all is left as it is.
+func TestEndOnABadDisk(t *testing.T) {
+	errDisk := errors.New("the disk has a bad day")
+	for name, fault := range map[string]struct {
+		set  func(s *memstore.Store)
+		fail bool
+		left bool
+	}{
+		"full":         {func(s *memstore.Store) { s.SetFull(true) }, false, false},
+		"a bad moment": {func(s *memstore.Store) { s.FailNext(2, errDisk) }, true, false},
+		"failed":       {func(s *memstore.Store) { s.Fail(errDisk) }, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAway(t, Config{}, 1, "a")
+			fault.set(a.store.(*memstore.Store))
+			if err := a.End(t.Context(), first); (err != nil) != fault.fail {
+				t.Errorf("ending it says %v", err)
+			}
+			if left := a.lookup(first) != nil; left != fault.left {
+				t.Errorf("the session is left: %v", left)
+			}
+		})
 	}
 }

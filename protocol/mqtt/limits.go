@@ -106,6 +106,8 @@ const (
 	// of them together time whenever the session is read again.
 	maxWildcards = 1000
 	maxOverlaps  = 20_000
+	// maxSessionPage is how many sessions are listed at a time.
+	maxSessionPage = 1000
 	// readTimeout is how long reading from the store may take.
 	readTimeout = 30 * time.Second
 	// maxReplaySeen is how many topics are remembered on which something newer came while retained messages are sent.

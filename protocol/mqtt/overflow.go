@@ -106,14 +106,7 @@ func (b *Broker) endOverflowed(s *session) {
 	k := b.stripe(s.id)
 	k.Lock()
 	defer k.Unlock()
-	_, w := b.takeOverFor(s, packet.QuotaExceeded, engine.ReasonOverflow)
-	if w == nil {
-		w = b.agenda.takeWill(s.id)
-	}
-	b.endSession(s)
-	if w != nil {
-		b.publishWill(s.id, w)
-	}
+	b.expel(s, packet.QuotaExceeded, engine.ReasonOverflow)
 }
 
 const maxInt = int(^uint(0) >> 1)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/protocol/mqtt/packet"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/stream"
 )
@@ -188,7 +189,7 @@ func (b *Broker) loadSession(ctx context.Context, id string, data []byte) error 
 	if l == nil {
 		return nil // there are fewer allowed now than there were
 	}
-	l.expiry, l.epoch, l.since = r.Expiry, r.Epoch, time.UnixMilli(r.Away)
+	l.expiry, l.epoch, l.version, l.since = r.Expiry, r.Epoch, packet.Version(r.Version), time.UnixMilli(r.Away)
 	if r.Away == 0 { // it was there when the server ended
 		l.since, l.doubt = b.now(), b.logEnd()
 	}

@@ -138,6 +138,9 @@ func (b *Broker) enlist(s *session, user string) bool {
 // takeOver takes a session from its connection, if it has one [MQTT-3.1.4-3].
 func (b *Broker) takeOver(s *session, resumes bool) {
 	prev, w := b.takeOverFor(s, packet.SessionTakenOver, engine.ReasonTakenOver)
+	if prev {
+		b.count.takeovers.Add(1)
+	}
 	if prev && w != nil && !(resumes && w.delay > 0) {
 		b.publishWill(s.id, w)
 	}
@@ -165,7 +168,6 @@ func (b *Broker) takeOverFor(s *session, code packet.Code, reason engine.Reason)
 	if prev == nil {
 		return false, nil
 	}
-	b.count.takeovers.Add(1)
 	prev.carrier.Close(reason, &leave{code: code, text: reason.String(), reason: reason})
 	b.departed(prev, s, reason.String())
 	return true, w
@@ -348,7 +350,7 @@ func (s *session) attach(c *conn, p *packet.ConnectPacket, connack func() error)
 	if err := connack(); err != nil {
 		return err
 	}
-	c.session, s.conn = s, c
+	c.session, s.conn, c.since = s, c, s.broker.now().UnixMilli()
 	c.described.Store(s)
 	s.broker.agenda.takeWill(s.id) // the client is back; one that is refused leaves it waiting
 	s.window.most = uint16(s.broker.limits.Inflight)
