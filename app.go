@@ -110,7 +110,7 @@ func (a *App) build() error {
 	a.door, err = httpapi.New(httpapi.Options{
 		Auth: a.auth, Engine: a.engine, Tasks: &a.tasks, Metrics: o.Metrics, Ready: a.ready, Limits: o.HTTP,
 		Hosts: o.Hosts, PProf: o.PProf, Logger: o.Logger, Tracer: o.Tracer,
-		Bus: a.bus, Consumers: a.manager(), Devices: a.devices, Origins: o.Origins, WebSocket: o.WebSocket,
+		Bus: a.bus, Consumers: a.manager(), Devices: a.devices, Sessions: sessions{a.mqtt}, Origins: o.Origins, WebSocket: o.WebSocket,
 		WebSockets: map[string]websocket.Endpoint{mqtt.WebSocketPath: a.mqtt.WebSocket()}, Event: o.Bus.Event,
 	})
 	if err != nil {

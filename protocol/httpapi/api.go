@@ -72,6 +72,10 @@ var apiRoutes = []route{
 	{http.MethodPost, "/v1/devices/{id}/commands", rightLogin, (*Door).sendCommand, nil},
 	{http.MethodGet, "/v1/devices/{id}/commands/{command}", rightLogin, (*Door).showCommand, nil},
 
+	{http.MethodGet, "/v1/sessions", rightAdmin, (*Door).listSessions, []string{"after", "limit", "connected"}},
+	{http.MethodGet, "/v1/sessions/{client}", rightAdmin, (*Door).showSession, nil},
+	{http.MethodDelete, "/v1/sessions/{client}", rightAdmin, (*Door).endSession, nil},
+
 	{http.MethodGet, "/v1/backup", rightAdmin, (*Door).backup, []string{"corrupt"}},
 	{http.MethodGet, "/v1/verify", rightAdmin, (*Door).verify, nil},
 

@@ -61,14 +61,11 @@ func (d *Door) listDevices(c *call) error {
 	if tags := q.Get("tags"); tags != "" {
 		query.Tags = strings.Split(tags, ",")
 	}
-	for name, into := range map[string]**bool{"online": &query.Online, "absent": &query.Absent} {
-		if text := q.Get(name); text != "" {
-			is, err := strconv.ParseBool(text)
-			if err != nil {
-				return problemf(kindRequest, "%s must be true or false, not %.40q", name, text)
-			}
-			*into = &is
-		}
+	if query.Online, err = boolOf(q, "online"); err != nil {
+		return err
+	}
+	if query.Absent, err = boolOf(q, "absent"); err != nil {
+		return err
 	}
 	query.Allow = func(one device.Device) bool {
 		return d.opts.Auth.CanSubscribe(c.id, bus.DeviceRoot+"/"+one.ID+"/"+tailPresence)

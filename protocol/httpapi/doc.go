@@ -9,6 +9,7 @@
 //	/v1/consumers          GET; /{name} GET, DELETE; /{name}/pause, /resume, /reset
 //	/v1/dead               GET; /redrive, /drop; /{id} GET, DELETE; /{id}/redrive
 //	/v1/devices            GET; /{id} GET, PUT, DELETE; /{id}/state GET, PATCH; /{id}/commands GET, POST; /{id}/commands/{command} GET
+//	/v1/sessions           GET; /{client} GET, DELETE: the sessions of MQTT clients
 //	/v1/ws                 a WebSocket: publish and subscribe in JSON, see docs/websocket.md
 //	/v1/openapi.json       what all of it takes and answers (OpenAPI 3.1)
 //

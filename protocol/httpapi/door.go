@@ -54,6 +54,8 @@ type Options struct {
 	Consumers Consumers
 	// Devices is what the API looks at and changes devices with. Default: none.
 	Devices *device.Service
+	// Sessions are those of MQTT clients, which the API looks at and ends. Default: none.
+	Sessions Sessions
 	// WebSockets are what is served at paths of the door besides the API's own
 	// /v1/ws. They need Engine, which adopts their connections. Default: none.
 	WebSockets map[string]websocket.Endpoint

@@ -277,7 +277,7 @@ func TestRights(t *testing.T) {
 	}
 	for _, route := range httpapi.Routes() {
 		method, path, _ := strings.Cut(route, " ")
-		path = strings.NewReplacer("{name}", "orders", "{id}", "0", "{subject...}", "a", "{kind}", "forbidden", "{command}", exampleCommand).Replace(path)
+		path = strings.NewReplacer("{name}", "orders", "{id}", "0", "{subject...}", "a", "{kind}", "forbidden", "{command}", exampleCommand, "{client}", "hall%2F1").Replace(path)
 		open := path == "/v1/openapi.json" || strings.HasPrefix(path, "/v1/problems/")
 		if got := k.send(method, path, "", "X-Nobody: yes"); !open {
 			got.wantProblem(t, 401, "not-authenticated")

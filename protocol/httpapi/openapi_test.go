@@ -131,7 +131,7 @@ func TestDocumentExamples(t *testing.T) {
 			}
 			for media, example := range bodies {
 				t.Run(strings.TrimSuffix(op.OperationID+" "+media, " "), func(t *testing.T) {
-					k := startAPI(t, setup{consumers: true, devices: true}, "orders orders/#")
+					k := startAPI(t, setup{consumers: true, devices: true, options: httpapi.Options{Sessions: someSessions()}}, "orders orders/#")
 					k.publish("orders/1", `{"total":1}`)
 					k.publish("orders/bad", "x")
 					k.waitForDead(0)
