@@ -114,13 +114,17 @@ type write struct {
 	deleted bool
 }
 
-// Publish publishes an event with the step. From here on nobody may change it.
+// Publish publishes an event with the step. From here on nobody may change it. An error says that it is not published; the step goes on without it unless
+// the handler returns that.
 func (d *Delivery) Publish(e *event.Event) error {
 	if d.item == nil {
 		return ErrNoStep
 	}
 	c := d.item.part.consumer
 	if err := c.set.opts.Prepare(e); err != nil {
+		return err
+	}
+	if err := c.set.opts.Log.Check(e); err != nil { // else the commit would fail, and with it what others have done
 		return err
 	}
 	if err := d.grow(e.Size() + 64); err != nil {

@@ -81,6 +81,30 @@ func TestStepTooLarge(t *testing.T) {
 	}
 }
 
+// An event that a stream does not take fails what publishes it, and nothing beside.
+func TestPublishedTooLargeForItsStream(t *testing.T) {
+	n := newNode(t, memstore.New(memstore.Options{}))
+	if _, err := n.log.Create(t.Context(), stream.Config{Name: "small", Subjects: []string{"out/small"}, Partitions: 1, MaxEventBytes: 3}); err != nil {
+		t.Fatal(err)
+	}
+	n.handle(consumer.Config{Retry: task.Backoff{Attempts: 2, Initial: time.Millisecond}}, func(ctx context.Context, d *consumer.Delivery) error {
+		if string(d.Event.Data) == "large" {
+			return d.Publish(&event.Event{Subject: "out/small", Data: d.Event.Data})
+		}
+		return forward(ctx, d)
+	})
+	n.publish("k", "before", "large", "after")
+	n.run()
+	n.caughtUp("c")
+	if got := n.read("out"); !slices.Equal(got["out/k"], []string{"before", "after"}) || got["out/small"] != nil {
+		t.Errorf("got %v", got)
+	}
+	letters, err := n.set.Dead(t.Context(), "", "", 10)
+	if err != nil || len(letters) != 1 || !strings.Contains(letters[0].Reason, `stream "small" takes at most 3`) {
+		t.Errorf("%+v, %v", letters, err)
+	}
+}
+
 // Many small things are bounded too.
 func TestStepOfManyParts(t *testing.T) {
 	n := newNode(t, memstore.New(memstore.Options{}))
