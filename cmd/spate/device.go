@@ -96,7 +96,9 @@ func (r *remote) deviceList() *cobra.Command {
 			if len(tags) > 0 {
 				q.Set("tags", strings.Join(tags, ","))
 			}
-			return r.call(cmd, func(ctx context.Context, c *client.Client) error { return r.listDevices(ctx, cmd, c, q) })
+			return list(r, cmd, "devices", q, []string{"ID", "TYPE", "TAGS", "STATE", "LAST SEEN", "ADDRESS"}, func(d *deviceInfo) []string {
+				return []string{d.ID, d.Type, strings.Join(d.Tags, " "), d.state(), seen(d.LastSeen), d.Address}
+			})
 		},
 	}
 	fs := cmd.Flags()
@@ -106,46 +108,6 @@ func (r *remote) deviceList() *cobra.Command {
 	fs.BoolVar(&offline, "offline", false, "only those that are not")
 	fs.BoolVar(&absent, "absent", false, "only those of which nothing was heard for longer than a rule allows")
 	return cmd
-}
-
-// listDevices prints all pages.
-func (r *remote) listDevices(ctx context.Context, cmd *cobra.Command, c *client.Client, q url.Values) error {
-	all, rows := []json.RawMessage{}, [][]string{{"ID", "TYPE", "TAGS", "STATE", "LAST SEEN", "ADDRESS"}}
-	status := newStatus(cmd.ErrOrStderr())
-	q.Set("limit", number(readPage))
-	for {
-		var page struct {
-			Devices []json.RawMessage `json:"devices"`
-			After   string            `json:"after"`
-		}
-		if err := c.Do(ctx, client.Request{Method: http.MethodGet, Path: []string{"devices"}, Query: q}, &page); err != nil {
-			status.clear()
-			return err
-		}
-		for _, text := range page.Devices {
-			var d deviceInfo
-			if err := json.Unmarshal(text, &d); err != nil {
-				status.clear()
-				return fmt.Errorf("the server does not answer as a node of Spate does: %w", err)
-			}
-			rows = append(rows, []string{d.ID, d.Type, strings.Join(d.Tags, " "), d.state(), seen(d.LastSeen), d.Address})
-		}
-		all = append(all, page.Devices...)
-		status.show(func() string { return plural(len(all), "device", "devices") })
-		if page.After == "" {
-			break
-		}
-		q.Set("after", page.After)
-	}
-	status.clear()
-	if r.json {
-		text, err := json.Marshal(map[string][]json.RawMessage{"devices": all})
-		if err != nil {
-			return err
-		}
-		return printJSON(cmd.OutOrStdout(), text)
-	}
-	return table(cmd.OutOrStdout(), rows)
 }
 
 // print shows one device.

@@ -72,7 +72,7 @@ something; 2 what was asked for is wrong: arguments, flags, configuration.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServeCommand(), newDemoCommand(), newEchoCommand(), newCheckCommand(), newHashCommand(), newBenchCommand(), newVersionCommand())
-	root.AddCommand(newPubCommand(), newSubCommand(), newStreamCommand(), newConsumerCommand(), newDeadCommand(), newDeviceCommand())
+	root.AddCommand(newPubCommand(), newSubCommand(), newStreamCommand(), newConsumerCommand(), newDeadCommand(), newDeviceCommand(), newSessionCommand())
 	root.AddCommand(newBackupCommand(), newRestoreCommand(), newVerifyCommand())
 	return root
 }

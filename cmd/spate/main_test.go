@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spate-io/spate/internal/mqttclient"
+	"github.com/spate-io/spate/protocol/mqtt/packet"
 	"go.uber.org/goleak"
 )
 
@@ -57,7 +60,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"shop": shop, "until": until, "damage": damage,
-			"collector": collector, "traced": traced, "start": start, "printed": printed, "signal": sendSignal, "finish": finish, "logged": logged, "ask": ask, "hold": hold, "clog": clog,
+			"collector": collector, "traced": traced, "start": start, "printed": printed, "signal": sendSignal, "finish": finish, "logged": logged, "ask": ask, "hold": hold, "clog": clog, "client": mqttClient,
 		},
 	})
 }
@@ -270,6 +273,29 @@ func hold(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	_, err = c.Read(make([]byte, 1))
 	ts.Check(err)
+}
+
+// mqttClient ADDR ID stay|leave connects with MQTT, makes a session that lasts an hour, subscribes to a/# and stays until the script ends, or leaves.
+func mqttClient(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := mqttclient.Dial(ctx, "mqtt://"+args[0], mqttclient.Options{ClientID: args[1], Resume: true, SessionExpiry: 3600})
+	ts.Check(err)
+	all(ts).held = append(all(ts).held, closing(c.Close))
+	_, err = c.Subscribe(ctx, packet.Subscription{Filter: "a/#", QoS: 1, NoLocal: true})
+	ts.Check(err)
+	if args[2] == "leave" {
+		ts.Check(c.Disconnect())
+	}
+}
+
+// closing is a Close that does not fail.
+type closing func()
+
+// Close implements io.Closer.
+func (c closing) Close() error {
+	c()
+	return nil
 }
 
 // clog ADDR sends to an echo server without reading, until the server takes no more, and keeps the connection open until
