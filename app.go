@@ -169,7 +169,7 @@ func (a *App) clients() mqtt.Devices {
 	return nil
 }
 
-// MQTT returns the MQTT broker, for its counters. It is nil if the options were wrong.
+// MQTT returns the MQTT broker, for its counters and its sessions. It is nil if the options were wrong.
 func (a *App) MQTT() *mqtt.Broker { return a.mqtt }
 
 // Devices returns what is known of devices. It is nil without a store.

@@ -9,7 +9,8 @@
 // it costs the place, and reads from the log later. Where in the log the messages of one filter are, is noted in memory once for all sessions that are behind ([backlog]), and made again from the log
 // at a start. Packet identifiers follow from places, so they survive a crash without having been written.
 //
-// A session that ends with its connection keeps nothing, but what waits for a client whose Receive Maximum is used up.
+// A session that ends with its connection keeps nothing, but what waits for a client whose Receive Maximum is used up. Which sessions there are, [Broker.Sessions] and [Broker.Session] tell, and
+// [Broker.End] ends one, whether its client is there or not.
 //
 // # Order
 //

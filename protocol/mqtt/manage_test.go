@@ -91,7 +91,7 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// A session that is ended is gone, its client is told, its will is published at once, and neither comes back with the next start. The client may begin anew.
+// A session that is ended is gone, its client is told, its will is published at once, and neither comes back with the next start. The client may begin anew: [MQTT-3.1.2-8].
 func TestEnd(t *testing.T) {
 	for _, connected := range []bool{true, false} {
 		t.Run(fmt.Sprintf("connected %v", connected), func(t *testing.T) {
