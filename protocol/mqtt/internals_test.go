@@ -397,3 +397,24 @@ func TestEndOnABadDisk(t *testing.T) {
 		})
 	}
 }
+
+// Pages of sessions follow each other, in order and without gaps, whatever order the sessions are kept in.
+func TestSessionPages(t *testing.T) {
+	a := newAway(t, Config{}, 50, "a")
+	var got, want []string
+	for q := (SessionQuery{Limit: 7}); ; {
+		page, after := a.Sessions(q)
+		for _, s := range page {
+			got = append(got, s.Client)
+		}
+		if q.After = after; after == "" {
+			break
+		}
+	}
+	for i := range 50 {
+		want = append(want, fmt.Sprintf("device-%05d", i))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the pages have %q", got)
+	}
+}

