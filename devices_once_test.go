@@ -96,13 +96,13 @@ func TestUnsubscribedDeviceOverMQTT(t *testing.T) {
 		}
 		return sent.ID
 	}
-	const own, any = "$devices/fan/commands/+/request/#", "$devices/+/commands/#"
-	for _, filter := range []string{own, any} {
+	const own, every = "$devices/fan/commands/+/request/#", "$devices/+/commands/#"
+	for _, filter := range []string{own, every} {
 		if _, err := c.Subscribe(ctx, packet.Subscription{Filter: filter, QoS: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, one := range []struct{ filter, method, want string }{{own, "heard", device.Sent}, {any, "unheard", device.Queued}} {
+	for _, one := range []struct{ filter, method, want string }{{own, "heard", device.Sent}, {every, "unheard", device.Queued}} {
 		if _, err := c.Unsubscribe(ctx, one.filter); err != nil {
 			t.Fatal(err)
 		}

@@ -216,7 +216,7 @@ func TestAbsenceAtTheEnd(t *testing.T) {
 func TestAbsenceKeepAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := start(t, absent())
-		c := k.connectSession(device.Session{ID: "fan", KeepAlive: 40 * time.Second})
+		k.connectSession(device.Session{ID: "fan", KeepAlive: 40 * time.Second})
 		for range 3 {
 			k.pass(55 * time.Second)
 			k.say("$devices/fan/state/reported", `{}`)
@@ -226,7 +226,7 @@ func TestAbsenceKeepAlive(t *testing.T) {
 		k.wantAbsences("not yet")
 		k.pass(5 * time.Second)
 		k.wantAbsences("silent for longer", "fan absent")
-		c = k.connectSession(device.Session{ID: "fan", KeepAlive: 40 * time.Second})
+		c := k.connectSession(device.Session{ID: "fan", KeepAlive: 40 * time.Second})
 		k.devices().Disconnected(c, "quit")
 		k.pass(33 * time.Second)
 		k.wantAbsences("it has gone", "fan absent", "fan present", "fan absent")

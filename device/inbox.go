@@ -107,17 +107,17 @@ func (s *Service) handle(ctx context.Context, d *consumer.Delivery) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &again):
-		s.failed("what was said to a device could not be handled; it is tried again", d.Event.Subject, err)
+		s.failed("it is tried again", d.Event.Subject, err)
 		return consumer.RetryAfter(storeAgain)
 	}
-	s.failed("what was said to a device cannot be handled, and is skipped", d.Event.Subject, err)
+	s.failed("it is skipped", d.Event.Subject, err)
 	return consumer.Skip
 }
 
 // failed logs what has become of an event of the inbox. Others decide how often that is.
-func (s *Service) failed(what, subject string, err error) {
+func (s *Service) failed(outcome, subject string, err error) {
 	if s.lines.Allow(time.Now()) {
-		s.opts.Logger.Error(what, "subject", subject, "error", err, "others", s.lines.Take())
+		s.opts.Logger.Error("what was said to a device could not be handled", "outcome", outcome, "subject", subject, "error", err, "others", s.lines.Take())
 	}
 }
 

@@ -37,7 +37,6 @@ type connMore struct {
 	aliases  map[uint16]string // topics that the client has named
 	exchange *exchange         // an enhanced authentication under way
 	method   string            // the authentication method of the CONNECT
-	clean    bool              // the client has said good-bye: no will
 }
 
 // takes are the bounds of what a client of version 5 takes, if it has set some.

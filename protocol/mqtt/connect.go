@@ -281,7 +281,7 @@ func (t *turn) disconnect(f packet.Frame) error {
 		s.setExpiry(p.Properties.SessionExpiry)
 	}
 	if p.Code == packet.NormalDisconnection { // with any other code the will is published [MQTT-3.1.2-8]
-		c.details().clean = true
+		c.broker.discardWill(c)
 	}
 	return errQuit
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spate-io/spate/bus"
 	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/protocol/mqtt/packet"
 	"github.com/spate-io/spate/store"
 	"github.com/spate-io/spate/store/memstore"
 	"github.com/spate-io/spate/stream"
@@ -416,5 +417,22 @@ func TestSessionPages(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the pages have %q", got)
+	}
+}
+
+// A good-bye takes the will before the connection has ended: who takes over the session meanwhile finds none [MQTT-3.14.4-3].
+func TestGoodbyeTakesTheWill(t *testing.T) {
+	b := looseBroker(t, Config{})
+	for code, left := range map[packet.Code]bool{packet.NormalDisconnection: false, packet.DisconnectWithWillMessage: true} {
+		s := b.newSession("c")
+		c := &conn{broker: b, session: s, version: packet.V5}
+		s.conn, s.will = c, &will{event: &event.Event{Subject: "gone"}}
+		f, _, err := packet.Decoder{Server: true}.Split(packet.AppendDisconnect(nil, packet.V5, code, nil), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := (&turn{c: c}).disconnect(f); !errors.Is(err, errQuit) || (s.will != nil) != left {
+			t.Errorf("%s: %v, and the will is %v", code, err, s.will)
+		}
 	}
 }

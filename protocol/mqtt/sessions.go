@@ -196,17 +196,30 @@ func (b *Broker) detach(c *conn, why error) {
 	}
 	s.mu.Unlock()
 	b.departed(c, s, engine.ReasonOf(why, engine.ReasonPeer).String())
-	b.parted(c, s, w, why, lasts)
+	b.parted(s, w, why, lasts)
 	serve(shares) // what it has given back is for others
 }
 
+// discardWill takes the will from a client that has said good-bye, so that nobody publishes it who takes over its session a moment later [MQTT-3.14.4-3].
+func (b *Broker) discardWill(c *conn) {
+	s := c.session
+	k := b.stripe(s.id) // the will of a later connection is stored after this one was removed
+	k.Lock()
+	defer k.Unlock()
+	s.mu.Lock()
+	var w *will
+	if s.conn == c {
+		w, s.will = s.will, nil
+	}
+	s.mu.Unlock()
+	b.forgetWill(s.id, w)
+}
+
 // parted decides what becomes of session and will.
-func (b *Broker) parted(c *conn, s *session, w *will, why error, lasts bool) {
+func (b *Broker) parted(s *session, w *will, why error, lasts bool) {
 	shutdown := engine.ReasonOf(why, engine.ReasonNone) == engine.ReasonShutdown
 	switch {
 	case w == nil:
-	case c.more != nil && c.more.clean:
-		b.forgetWill(s.id, w)
 	case shutdown && b.store != nil:
 		// It is in the store: if the client does not come back after the next start, it is published then.
 	case lasts && w.delay > 0:
