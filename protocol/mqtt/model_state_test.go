@@ -49,6 +49,8 @@ type mFlight struct {
 	group    *mGroup
 	retained *mSub // the subscription for which it was sent
 	logged   bool
+	sent     time.Time // for the first time
+	doubt    bool      // there was a crash before the marks of the session could say that it was sent
 }
 
 // A mWaiting is a message that waits for room. What a session that ends with its connection waits for was decided when it came.
@@ -303,7 +305,7 @@ func (d *model) pump(c *mClient) {
 }
 
 func (d *model) send(c *mClient, w *want, f *mFlight) {
-	w.flight = f
+	w.flight, f.sent = f, d.now()
 	c.session.flight = append(c.session.flight, f)
 	c.want = append(c.want, w)
 }
@@ -318,6 +320,7 @@ func (d *model) again(s *mSession, f *mFlight) *want {
 		w.retain, w.ids = now.retain, now.ids
 	}
 	w.qos, w.dup, w.pid, w.flight, w.unexpiry = f.qos, true, f.pid, f, true
+	w.optional = f.doubt && f.m.expired(d.now())
 	return w
 }
 
@@ -476,6 +479,11 @@ func (d *model) crash() {
 		if c.peer != nil {
 			c.peer = nil
 			c.lose()
+		}
+		if c.session != nil {
+			for _, f := range c.session.flight {
+				f.doubt = f.doubt || d.now().Sub(f.sent) < marksEvery
+			}
 		}
 		if c.session != nil && c.session.there {
 			for _, w := range c.session.waiting {

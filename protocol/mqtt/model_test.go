@@ -317,6 +317,19 @@ func TestModelScripts(t *testing.T) {
 			{3, 0, 254, 33, 133},
 			{7, 0, 8, 116, 111},
 		},
+		"what was sent just before a crash has expired by the time that its client is back": {
+			{0, 0, 214, 99, 15},
+			{0, 2, 66, 242, 209},
+			{3, 0, 64, 94, 19},
+			{5, 2, 23, 17, 250},
+			{5, 3, 182, 119, 39},
+			{5, 1, 78, 68, 175},
+			{11, 2, 140, 83, 162},
+			{7, 3, 13, 191, 161},
+			{12, 0, 200, 170, 178},
+			{11, 1, 42, 95, 115},
+			{0, 0, 174, 104, 231},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := play(t, ops); err != nil {
