@@ -116,7 +116,10 @@ func (k *key) establish(ctx context.Context) error {
 		return err
 	}
 	k.watch.wake()
-	return k.ready(ctx)
+	if err = k.ready(ctx); err == nil && k.stream == nil { // it was removed at once
+		err = fmt.Errorf("making the stream at key %.80q: %w", k.name, errMoved)
+	}
+	return err
 }
 
 // exists tells whether Redis would have the key.
