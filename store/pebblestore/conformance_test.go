@@ -197,6 +197,9 @@ func TestModel(t *testing.T) {
 		steps = 100
 	}
 	for name, o := range configurations {
+		if testing.Short() && name == "default" {
+			continue // likewise
+		}
 		t.Run(name, func(t *testing.T) {
 			storetest.RunModel(t, func(t *testing.T) storetest.Harness { return harness(t, o) }, func(clock func() time.Time) store.Store {
 				return memstore.New(memstore.Options{Clock: clock})

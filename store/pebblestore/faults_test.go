@@ -243,7 +243,9 @@ func TestFailingDisk(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			fs, armed, told, log := vfs.NewCrashableMem(), new(atomic.Bool), make(chan error, 2), new(blockingLog)
-			s := mustOpen(t, Options{FS: faultFS(fs, armed, tt.pattern, errInjected, tt.kinds...), OnFail: func(err error) { told <- err }, Logger: slog.New(log)})
+			s := mustOpen(t, Options{
+				FS: faultFS(fs, armed, tt.pattern, errInjected, tt.kinds...), OnFail: func(err error) { told <- err }, Logger: slog.New(log), MemTableBytes: 1 << 20,
+			})
 			mustCommit(t, s, textBatch(testPartition, "0"))
 			armed.Store(true)
 			n := commitUntilFailure(t, s)
@@ -349,8 +351,8 @@ func TestNoPreallocation(t *testing.T) {
 // commitUntilFailure returns how many records were acknowledged, with the one that was there.
 func commitUntilFailure(t *testing.T, s *Store) int {
 	t.Helper()
-	large := strings.Repeat("x", 1<<20) // so that memtables are flushed soon
-	for n := 1; n < 400; n++ {
+	large := strings.Repeat("x", 128<<10) // so that memtables are flushed soon, if they are small
+	for n := 1; n < 3200; n++ {
 		err := store.Commit(patient(t), s, textBatch(testPartition, large))
 		if err == nil {
 			continue
