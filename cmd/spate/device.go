@@ -70,6 +70,9 @@ func seen(t time.Time) string {
 	return moment(t)
 }
 
+// noneSeen says why there may be devices where none is listed.
+const noneSeen = "spate: only devices are listed whose presence you may subscribe to; to see all, a role needs $devices/# in subscribe, which # does not cover"
+
 func (r *remote) deviceList() *cobra.Command {
 	var kind string
 	var tags []string
@@ -96,9 +99,15 @@ func (r *remote) deviceList() *cobra.Command {
 			if len(tags) > 0 {
 				q.Set("tags", strings.Join(tags, ","))
 			}
-			return list(r, cmd, "devices", q, []string{"ID", "TYPE", "TAGS", "STATE", "LAST SEEN", "ADDRESS"}, func(d *deviceInfo) []string {
+			found := false
+			err := list(r, cmd, "devices", q, []string{"ID", "TYPE", "TAGS", "STATE", "LAST SEEN", "ADDRESS"}, func(d *deviceInfo) []string {
+				found = true
 				return []string{d.ID, d.Type, strings.Join(d.Tags, " "), d.state(), seen(d.LastSeen), d.Address}
 			})
+			if err == nil && !found && (r.user != "" || r.tokenFile != "") { // who need not say who they are see everything
+				fmt.Fprintln(cmd.ErrOrStderr(), noneSeen)
+			}
+			return err
 		},
 	}
 	fs := cmd.Flags()
