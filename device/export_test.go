@@ -17,3 +17,6 @@ func (s *Service) Held() (n [5]int) {
 	}
 	return [5]int{len(s.locks.held), len(s.left), len(s.notices), len(s.answers.waiting), armed}
 }
+
+// MaxNotices bounds the notices.
+const MaxNotices = maxNotices

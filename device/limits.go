@@ -68,7 +68,7 @@ const (
 	maxConflicts = 8
 	// maxReason bounds the reason of a presence event in bytes.
 	maxReason = 200
-	// leavingAgain is how long to wait after devices could not be marked as offline.
+	// leavingAgain is how long to wait after devices could not be marked as offline, or what doors have told could not be stored.
 	leavingAgain = time.Second
 	// maxInput is the size in bytes of the largest event that is said to a device's inbox, with what goes around a state.
 	maxInput = 256 << 10

@@ -77,8 +77,11 @@ func (s *Service) noticeHearing(what string, h hearing, id string) {
 	}
 }
 
-// notice queues an event for the inbox.
+// notice queues an event for the inbox. One that the limits on events do not let through would hold up all others.
 func (s *Service) notice(e *event.Event) {
+	if s.opts.Bus.Prepare(e) != nil {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.notices) < maxNotices {
@@ -87,20 +90,36 @@ func (s *Service) notice(e *event.Event) {
 	}
 }
 
-// keepNotices puts what doors have told into the inbox, much with one commit. What cannot be stored is left out.
+// takeNotices takes the first notices, as many as one commit may hold.
+func (s *Service) takeNotices() []*event.Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := min(len(s.notices), noticesBatch, max(1, s.store.Limits().Operations/8))
+	some := s.notices[:n:n]
+	if s.notices = s.notices[n:]; len(s.notices) == 0 {
+		s.notices = nil
+	}
+	return some
+}
+
+// returnNotices puts notices back that could not be stored, before those that came meanwhile.
+func (s *Service) returnNotices(some []*event.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notices = append(some, s.notices...)
+	s.notices = s.notices[:min(len(s.notices), maxNotices)]
+}
+
+// keepNotices puts what doors have told into the inbox, much with one commit. What cannot be stored stays, to be tried again: a device of which it is not known that
+// it has subscribed would get no commands.
 func (s *Service) keepNotices() error {
 	for {
-		s.mu.Lock()
-		n := min(len(s.notices), noticesBatch, max(1, s.store.Limits().Operations/8))
-		some := s.notices[:n:n]
-		if s.notices = s.notices[n:]; len(s.notices) == 0 {
-			s.notices = nil
-		}
-		s.mu.Unlock()
-		if n == 0 {
+		some := s.takeNotices()
+		if len(some) == 0 {
 			return nil
 		}
 		if err := s.commit(nil, some...); err != nil {
+			s.returnNotices(some)
 			return err
 		}
 	}

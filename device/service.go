@@ -94,7 +94,9 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-again.C:
 			signal(s.some)
 		case <-s.noticed:
-			s.try(ctx, "what doors have told of devices could not be stored; commands may be sent once more", s.keepNotices())
+			if !s.try(ctx, "what doors have told of devices could not be stored; it is tried again", s.keepNotices()) {
+				again.Reset(leavingAgain)
+			}
 		case <-tick.C:
 			s.try(ctx, "commands that are due could not be found; it is tried again", s.ticks(ctx))
 			s.try(ctx, "absent devices could not be found or told; it is tried again", s.absences(ctx))
