@@ -61,8 +61,10 @@ func (f *demoFlags) run(cmd *cobra.Command) (err error) {
 	switch {
 	case f.duration < 0:
 		return fmt.Errorf("--duration: %v is negative", f.duration)
-	case f.fleet.Devices == 0:
-		return fmt.Errorf("--devices: 0 is not a number of devices from 1 to %d", fleet.MaxDevices)
+	case f.fleet.Devices < 1 || f.fleet.Devices > fleet.MaxDevices:
+		return fmt.Errorf("--devices: %d is not a number of devices from 1 to %d", f.fleet.Devices, fleet.MaxDevices)
+	case f.fleet.Every < fleet.MinEvery:
+		return fmt.Errorf("--every: %v is too short a time between two readings of a device; give %v or more", f.fleet.Every, fleet.MinEvery)
 	}
 	if !cmd.Flags().Changed("seed") {
 		f.fleet.Seed = rand.Uint64N(1000) //nolint:gosec // no secret

@@ -108,6 +108,9 @@ It fails when the device says that it did, or when no answer comes in time.`,
   spate device call fan-7 reboot --expiry 24h --no-wait`,
 		Args: arguments(2, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.async && cmd.Flags().Changed("wait") {
+				return errors.New("--wait and --no-wait exclude each other: give one of them")
+			}
 			if f.wait < leastWait || f.expiry < leastWait {
 				return errors.New("--wait and --expiry must be longer than nothing: write them as in 30s; not to wait, say --no-wait")
 			}

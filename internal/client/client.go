@@ -251,7 +251,8 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if failed, ok := errors.AsType[*url.Error](err); ok {
+	failed, noAnswer := errors.AsType[*url.Error](err)
+	if noAnswer {
 		err = failed.Err
 	}
 	hint := ""
@@ -263,6 +264,8 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 		hint = ": name the authority of its certificate with --ca"
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		hint = ": it speaks http, not https"
+	case noAnswer && c.base.Scheme == "http" && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)): // what a node does that awaits TLS
+		hint = ": it hangs up; if it speaks https, write --server https://" + c.base.Host
 	}
 	return fmt.Errorf("cannot reach %s%s (%w)", c.options.Server, hint, err)
 }

@@ -141,6 +141,23 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// Who awaits TLS hangs up on what is none: the error says what to write.
+func TestHangsUp(t *testing.T) {
+	c := serve(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			err = conn.Close()
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	err := c.Do(t.Context(), Request{Method: "GET"}, nil)
+	if want := "; if it speaks https, write --server https://" + c.base.Host + " ("; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
+	}
+}
+
 func TestUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", path)

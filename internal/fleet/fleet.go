@@ -52,8 +52,8 @@ func New(o Options) (*Fleet, error) {
 	switch {
 	case o.Devices < 0 || o.Devices > MaxDevices:
 		return nil, fmt.Errorf("%d is not a number of devices from 1 to %d", o.Devices, MaxDevices)
-	case o.Every < time.Millisecond:
-		return nil, fmt.Errorf("%v is too short a time between two readings of a device; give 1ms or more", o.Every)
+	case o.Every < MinEvery:
+		return nil, fmt.Errorf("%v is too short a time between two readings of a device; give %v or more", o.Every, MinEvery)
 	}
 	return &Fleet{opts: o}, nil
 }

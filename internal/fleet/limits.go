@@ -5,6 +5,8 @@ import "time"
 const (
 	// MaxDevices bounds a fleet: each device is a connection, two goroutines and some buffers.
 	MaxDevices = 5000
+	// MinEvery is the least time between two readings of a device.
+	MinEvery = time.Millisecond
 	// buffer is how many commands wait for a device, more than the window of package device by default.
 	buffer = 32
 	// keptCommands is how many commands a device remembers, to know one that comes twice.
