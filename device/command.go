@@ -135,7 +135,8 @@ func (s *Service) SendAs(ctx context.Context, command, id, method string, payloa
 }
 
 // Call gives a command to a device, and waits for the answer: until the context or [CallOptions.Wait] ends, or the command is over. The error is that of the command, see
-// [Command.Err], or [ErrUnanswered] with why, and then the command goes on until it expires. One that is returned without its identifier was not given.
+// [Command.Err], or [ErrUnanswered] with why, and then the command goes on until it expires. One that is returned without its identifier was not given, or, with
+// [ErrNotFound], was removed together with its device.
 func (s *Service) Call(ctx context.Context, id, method string, payload []byte, o CallOptions) (Command, error) {
 	return s.CallAs(ctx, s.NewCommandID(), id, method, payload, o)
 }
@@ -151,6 +152,8 @@ func (s *Service) CallAs(ctx context.Context, command, id, method string, payloa
 	switch {
 	case err != nil && !errors.Is(err, ErrUnanswered):
 		return Command{}, fmt.Errorf("the command %.64q of the device %.128q: %w", method, id, err)
+	case errors.Is(stored, ErrNotFound): // the device was removed, and the command with it
+		return Command{}, fmt.Errorf("the command %.64q of the device %.128q: %w", method, id, stored)
 	case stored == nil:
 		c = now
 	case err == nil && errors.Is(stored, ErrNoCommand): // it was not even kept

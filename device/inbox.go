@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,6 +23,7 @@ const inbox = "$devices"
 // Subjects of the inbox that only the service publishes on are below "$inbox/{id}/".
 const (
 	inputForget    = "forget"    // the device was removed
+	inputDrop      = "drop"      // the device was removed, and the data names commands that it had
 	inputState     = "state"     // update its state
 	inputCall      = "call"      // give it a command
 	inputDelivered = "delivered" // it has acknowledged the command that the data names
@@ -154,6 +156,8 @@ func (t *turn) own(tail string) error {
 		return t.update(parseRequest(t.Event.Data, t.config.Limits.StateDepth))
 	case inputForget:
 		return t.forget()
+	case inputDrop:
+		return t.dropRest()
 	case inputCall:
 		return t.call()
 	case inputDelivered:
@@ -178,16 +182,50 @@ func (t *turn) forget() error {
 		return err
 	}
 	err = nil // what cannot be read is removed too
-	for _, o := range q.Open {
-		err = errors.Join(err, t.Delete(commandName+o.ID), t.Delete(payloadName+o.ID))
-	}
 	for _, id := range q.Done {
 		err = errors.Join(err, t.Delete(commandName+id))
 	}
 	if q.Due != 0 {
 		err = errors.Join(err, t.Delete(dueName(q.Due)))
 	}
-	return errors.Join(err, t.Delete(queueName), t.Delete(stateName), t.Delete(hearingName))
+	open := make([]string, len(q.Open))
+	for i := range q.Open {
+		open[i] = q.Open[i].ID
+	}
+	return errors.Join(err, t.Delete(queueName), t.Delete(stateName), t.Delete(hearingName), t.drop(open))
+}
+
+// drop removes open commands of a device that was removed, and tells who waits for them. There may be more than fit into one step: the rest has its own, which says what
+// they are, since by then there may be another device of that name.
+func (t *turn) drop(commands []string) error {
+	for _, id := range commands[:min(len(commands), maxEnded)] {
+		c, err := t.command(id)
+		var again *storeError
+		if errors.As(err, &again) {
+			return err
+		}
+		c.ID, c.Device, c.State, c.Error, c.Finished = id, t.id, Failed, ErrNotFound.Error(), t.now()
+		if err := errors.Join(t.Delete(commandName+id), t.Delete(payloadName+id), t.tellCommand(c)); err != nil {
+			return err
+		}
+	}
+	if len(commands) <= maxEnded {
+		return nil
+	}
+	rest, err := json.Marshal(commands[maxEnded:])
+	if err != nil {
+		return err
+	}
+	return t.Publish(t.input(t.id, inputDrop, rest))
+}
+
+// dropRest goes on with drop.
+func (t *turn) dropRest() error {
+	var commands []string
+	if err := json.Unmarshal(t.Event.Data, &commands); err != nil {
+		return nil // only the service says so
+	}
+	return t.drop(commands)
 }
 
 // publish publishes JSON with the step, on a subject of the device.

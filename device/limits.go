@@ -92,7 +92,7 @@ const (
 	// resendFirst and resendMost bound the pause before a command is sent again that the device has not acknowledged.
 	resendFirst = 30 * time.Second
 	resendMost  = 10 * time.Minute
-	// maxEnded is how many commands that have expired are ended with one turn.
+	// maxEnded is how many commands are ended with one turn, as they have expired or their device was removed.
 	maxEnded = 64
 	// tickEvery is how often is looked for commands that expire or are to be sent again, and tickBatch how many devices are told so with one commit.
 	tickEvery = time.Second

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,6 +100,23 @@ func TestDeviceCommands(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.body), &c); err != nil || got.status != http.StatusAccepted || c.State != "queued" || got.header.Get("Location") != path+"/"+c.ID {
 		t.Errorf("%d %s, %s", got.status, got.body, got.header.Get("Location"))
 	}
+}
+
+// Who waits for the answer of a device that is removed learns that there is none.
+func TestDeviceRemovedWhileWaiting(t *testing.T) {
+	k := startAPI(t, setup{consumers: true, devices: true}, "orders orders/#")
+	path := "/v1/devices/fan-7/commands"
+	var over sync.WaitGroup
+	defer over.Wait()
+	over.Go(func() {
+		k.send("POST", path, `{"method":"silent","wait":"30s"}`, asJSON).wantProblem(t, http.StatusNotFound, "not-found")
+	})
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(k.send("GET", path, "").body, `"method":"silent"`); {
+		if time.Now().After(end) {
+			t.Fatal("a command that was given is not in the list")
+		}
+	}
+	k.send("DELETE", "/v1/devices/fan-7", "").want(t, http.StatusNoContent)
 }
 
 // answerCommands has "fan-7" answer with what it is sent, or fail with it.
