@@ -134,16 +134,11 @@ func (e *entry) put(b *store.Batch) error {
 	return nil
 }
 
-// enter takes the place of a new device in a batch. The caller gives it back with s.count if the batch is not committed.
-func (s *Service) enter(ctx context.Context, e *entry) error {
-	floor, _, err := s.floor(ctx)
-	if err != nil {
-		return err
-	}
-	e.Epoch = floor
+// enter takes the place of a new device. The caller gives it back with s.count if the device is not committed.
+func (s *Service) enter(id string) error {
 	if most := s.config.Limits.Devices; s.count.Add(1) > int64(most) {
 		s.count.Add(-1)
-		return fmt.Errorf("the device %q is one more than %d: %w", e.ID, most, ErrTooMany)
+		return fmt.Errorf("the device %q is one more than %d: %w", id, most, ErrTooMany)
 	}
 	return nil
 }
@@ -161,7 +156,7 @@ func (s *Service) floor(ctx context.Context) (epoch, revision uint64, err error)
 }
 
 // change reads a device under its lock, has fn decide what to commit, and commits that, again if another process was faster. A batch that fn leaves
-// empty is not committed.
+// empty is not committed, and takes no place of those that there are for devices.
 func (s *Service) change(ctx context.Context, id string, fn func(e *entry, b *store.Batch) ([]*event.Event, error)) error {
 	if err := s.begin(ctx); err != nil {
 		return err
@@ -176,17 +171,22 @@ func (s *Service) change(ctx context.Context, id string, fn func(e *entry, b *st
 			return err
 		}
 		known := e.revision != 0
-		b := &store.Batch{}
 		if !known {
-			if err = s.enter(ctx, &e); err != nil {
+			if e.Epoch, _, err = s.floor(ctx); err != nil {
 				return err
 			}
 		}
+		b := &store.Batch{}
 		events, err := fn(&e, b)
-		if err == nil && b.Operations() > 0 {
-			err = s.commit(b, events...)
+		if err != nil || b.Operations() == 0 {
+			return err
 		}
-		if !known && (err != nil || b.Operations() == 0) {
+		if !known {
+			if err := s.enter(id); err != nil {
+				return err
+			}
+		}
+		if err = s.commit(b, events...); err != nil && !known {
 			s.count.Add(-1)
 		}
 		if !errors.Is(err, store.ErrConflict) || n == maxConflicts {

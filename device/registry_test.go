@@ -89,6 +89,7 @@ func TestWhoIsADevice(t *testing.T) {
 		"unknown, refused":    {config: device.Config{Unknown: "refuse"}, session: device.Session{ID: "fan"}, err: device.ErrUnknown},
 		"declared, admitted":  {config: device.Config{Unknown: "refuse"}, session: device.Session{ID: "declared"}, kept: true},
 		"one too many":        {config: device.Config{Limits: device.Limits{Devices: 1}}, session: device.Session{ID: "fan"}},
+		"full, and refused":   {config: device.Config{Unknown: "refuse", Limits: device.Limits{Devices: 1}}, session: device.Session{ID: "fan"}, err: device.ErrUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -141,6 +142,9 @@ func TestDeclareRefused(t *testing.T) {
 		}
 		if _, err := k.devices().Declare(t.Context(), "two", "", nil); !errors.Is(err, device.ErrTooMany) {
 			t.Error(err)
+		}
+		if err := k.devices().Remove(t.Context(), "two"); !errors.Is(err, device.ErrNotFound) {
+			t.Errorf("removing what is not there: %v", err)
 		}
 		if _, err := k.devices().Declare(t.Context(), "one", "again", nil); err != nil {
 			t.Error(err)
