@@ -17,7 +17,13 @@ import (
 // deviceHost is an App with an MQTT listener and devices.
 func deviceHost(t *testing.T) (app *spate.App, url string) {
 	t.Helper()
+	return deviceHostWith(t, device.Config{})
+}
+
+func deviceHostWith(t *testing.T, config device.Config) (app *spate.App, url string) {
+	t.Helper()
 	o := quiet()
+	o.Devices = config
 	store := memstore.New(memstore.Options{})
 	t.Cleanup(func() { _ = store.Close() })
 	o.Store = store

@@ -2,6 +2,7 @@ package spate_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -61,6 +62,39 @@ func TestDeviceCommandsOnceOverMQTT(t *testing.T) {
 					t.Errorf("came: %q, want %q", got, want)
 				}
 			}
+		})
+	}
+}
+
+// A session may be older than the device: that was removed meanwhile, or is one only now. Then it gets its commands, and is told what it should be, nevertheless.
+func TestSessionOlderThanItsDevice(t *testing.T) {
+	for name, config := range map[string]device.Config{"removed": {}, "unknown before": {Unknown: device.Ignore}} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			app, url := deviceHostWith(t, config)
+			o := mqttclient.Options{ClientID: "fan", Resume: true, SessionExpiry: 3600}
+			c := dialDevice(ctx, t, url, o)
+			subscribeDevice(ctx, t, c)
+			if err := c.Disconnect(); err != nil {
+				t.Fatal(err)
+			}
+			for err := error(device.ErrOnline); config.Unknown == "" && err != nil; {
+				if err = app.Devices().Remove(ctx, "fan"); err != nil && !errors.Is(err, device.ErrOnline) {
+					t.Fatal(err)
+				}
+			}
+			if _, err := app.Devices().Declare(ctx, "fan", "", nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := app.Devices().UpdateState(ctx, "fan", device.Update{Desired: []byte(`{"on":true}`)}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := app.Devices().Send(ctx, "fan", "stop", nil, device.CallOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			o.Session = c.Session()
+			answerDevice(ctx, t, dialDevice(ctx, t, url, o), "stop")
 		})
 	}
 }

@@ -95,7 +95,7 @@ func (t *turn) resumed() error {
 	})
 }
 
-// ready notes that a device has subscribed. The first time on a connection, it is told what it has missed: what it should be, and what it should do, also again
+// ready notes that a device has subscribed, now or in the session that it has resumed. The first time on a connection, it is told what it has missed: what it should be, and what it should do, also again
 // what it has not acknowledged.
 func (t *turn) ready() error {
 	var now hearing
@@ -110,12 +110,16 @@ func (t *turn) ready() error {
 	if err != nil {
 		return err
 	}
+	before := *h
 	h.Epoch = max(h.Epoch, now.Epoch)
 	delta, commands := now.Delta && !h.Delta, now.Commands && !h.Commands
 	if now.Delta {
 		h.Delta, h.Kept = true, now.Kept
 	}
 	h.Commands = h.Commands || now.Commands
+	if *h == before { // as with most that resume their session
+		return nil
+	}
 	if err := t.keepHearing(); err != nil || !e.Online { // it has gone already, and may resume its session
 		return err
 	}

@@ -90,3 +90,35 @@ func TestCommandBeforeTheFirstConnection(t *testing.T) {
 		})
 	}
 }
+
+// What a session that is resumed has subscribed to is heard, also if that was never stored; if it was, nothing is sent twice.
+func TestResumedWithFilters(t *testing.T) {
+	for name, known := range map[string]bool{"stored": true, "not stored": false} {
+		synctest.Test(t, func(t *testing.T) {
+			k := start(t, device.Config{})
+			if known {
+				k.devices().Disconnected(k.connect("fan"), "quit")
+			} else if _, err := k.devices().Declare(t.Context(), "fan", "", nil); err != nil {
+				t.Fatal(err)
+			}
+			k.Settle()
+			k.send("a", time.Hour)
+			k.say("$devices/fan/state/desired", `{"on":true}`)
+			k.Settle()
+			before := len(k.Published("$devices/fan/state/delta"))
+			c := k.connectSession(device.Session{ID: "fan", Resumed: true})
+			filters := maps.All(map[string]bool{"$devices/+/commands/+/request/#": false, "$devices/fan/state/delta": false, "$devices/other/#": true, "no#filter": true})
+			k.devices().Resumed(device.Session{ID: "fan"}, filters)
+			k.devices().Resumed(c, maps.All(map[string]bool{"$devices/other/#": true}))
+			if n := k.devices().Held()[2]; n != 0 {
+				t.Errorf("%s: %d notices are held, want none", name, n)
+			}
+			k.devices().Resumed(c, filters)
+			k.send("b", time.Hour)
+			k.wantRequests(name, "a", "b")
+			if n := len(k.Published("$devices/fan/state/delta")) - before; n != 1 {
+				t.Errorf("%s: the difference was told %d times", name, n)
+			}
+		})
+	}
+}

@@ -47,12 +47,28 @@ func (s *Service) Unsubscribed(c Session, filter string, left iter.Seq2[string, 
 	if h := heardBy(c, filter, false); !h.Commands && !h.Delta {
 		return
 	}
+	s.noticeHearing(inputDeaf, heardByAll(c, left), c.ID)
+}
+
+// Resumed tells that a device has connected with the session of its last connection, and what the filters of that are, and whether each is kept as of
+// [Service.Subscribed]. What is stored of them may be missing: the device may have been removed meanwhile, or be one only now. It does not block.
+func (s *Service) Resumed(c Session, filters iter.Seq2[string, bool]) {
+	if c.Epoch == 0 {
+		return
+	}
+	if h := heardByAll(c, filters); h.Commands || h.Delta {
+		s.noticeHearing(inputReady, h, c.ID)
+	}
+}
+
+// heardByAll returns what a device hears with several filters.
+func heardByAll(c Session, filters iter.Seq2[string, bool]) hearing {
 	all := hearing{Epoch: c.Epoch}
-	for other, kept := range left {
-		h := heardBy(c, other, kept)
+	for filter, kept := range filters {
+		h := heardBy(c, filter, kept)
 		all.Commands, all.Delta, all.Kept = all.Commands || h.Commands, all.Delta || h.Delta, all.Kept || h.Delta && h.Kept
 	}
-	s.noticeHearing(inputDeaf, all, c.ID)
+	return all
 }
 
 // heardBy returns what a device hears with a filter.

@@ -106,6 +106,8 @@ type Receiver interface {
 	Delivered(id, subject string, e event.ID)
 	// Subscribed is called once a client was told that it has subscribed to a filter below [bus.DeviceRoot]. It must not block.
 	Subscribed(c device.Session, filter string, kept bool)
+	// Resumed is called once a client was told that it has the session of its last connection, with the filters below [bus.DeviceRoot] of that. It must not block.
+	Resumed(c device.Session, filters iter.Seq2[string, bool])
 	// Unsubscribed is called once a client was told that it has unsubscribed from such a filter, with those that its session has still. It must not block.
 	Unsubscribed(c device.Session, filter string, left iter.Seq2[string, bool])
 }

@@ -149,6 +149,9 @@ func (t *turn) establish(p *packet.ConnectPacket, id auth.Identity, said *packet
 	if err != nil {
 		return err
 	}
+	if present && b.told != nil && c.epoch != 0 {
+		b.told.Resumed(c.device(s), s.toDevices)
+	}
 	// What was on its way to its delivery while the session's own subscriptions came back may be noted by a backlog only, and be missed by a session that takes itself for up to date.
 	if present && !b.delivered(c) {
 		return nil
