@@ -1,6 +1,9 @@
 package mqtt
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // ahead are the messages of a connection that are on their way to the disk, and are delivered when they are there, on topics of which others are delivered at
 // once: those wait, so that they do not overtake them [MQTT-4.6.0-5].
@@ -22,9 +25,6 @@ func (a *ahead) add(topic string) {
 
 // delivered forgets messages.
 func (a *ahead) delivered(topics []string) {
-	if a == nil || len(topics) == 0 {
-		return
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, topic := range topics {
@@ -38,13 +38,14 @@ func (a *ahead) delivered(topics []string) {
 	}
 }
 
-// wait waits until none of a topic is left.
-func (a *ahead) wait(topic []byte, until <-chan struct{}) {
+// wait waits until none of a topic is left. It fails if the connection has ended and the disk takes too long: what a client has sent just before its good-bye counts.
+func (a *ahead) wait(topic []byte, ends <-chan struct{}) bool {
+	var late <-chan time.Time
 	for {
 		a.mu.Lock()
 		if a.topics[string(topic)] == 0 {
 			a.mu.Unlock()
-			return
+			return true
 		}
 		if a.passed == nil {
 			a.passed = make(chan struct{})
@@ -53,8 +54,10 @@ func (a *ahead) wait(topic []byte, until <-chan struct{}) {
 		a.mu.Unlock()
 		select {
 		case <-passed:
-		case <-until:
-			return
+		case <-ends:
+			ends, late = nil, time.After(aheadGrace)
+		case <-late:
+			return false
 		}
 	}
 }

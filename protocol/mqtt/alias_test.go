@@ -2,6 +2,7 @@ package mqtt_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/spate-io/spate/protocol/mqtt/packet"
@@ -81,6 +82,38 @@ func TestTopicAliasOfTheServer(t *testing.T) {
 				if m.Topic != topic || m.Payload != fmt.Sprint(i) {
 					t.Fatalf("%s, want %s=%d", m, topic, i)
 				}
+			}
+			c.kill()
+		}
+	}
+}
+
+// An alias that is given to a topic that is refused does not go on standing for its old one.
+func TestAliasOfRefusedTopic(t *testing.T) {
+	b := newBroker(t, settings{})
+	watcher := b.connect(t, packet.V5, "watcher").sub(0, "#")
+	c := b.connect(t, packet.V5, "c")
+	c.put(aliased("old", 1, "1", 0))
+	watcher.gets("old=1 q0")
+	id := c.write(aliased(strings.Repeat("x/", 200)+"x", 1, "2", 1)) // more levels than there may be
+	if a := c.wantAck(packet.Puback, id); !a.Code.Failed() {
+		t.Fatalf("not refused: %s", a.Code)
+	}
+	c.write(aliased("", 1, "3", 0))
+	c.refused(packet.ProtocolError)
+	b.connect(t, packet.V5, "end").nothing(watcher)
+}
+
+// A message that the client takes only without an alias is sent without one: [MQTT-3.1.2-24].
+func TestAliasIsPartOfTheSize(t *testing.T) {
+	b := newBroker(t, settings{})
+	aliases := with(func(p *packet.Properties) { p.TopicAliasMaximum = 5; p.Set(packet.TopicAliasMaximum) })
+	for qos := range byte(2) {
+		for most, want := range map[int]int{100: 100, 102: 100, 103: 103, 110: 103} {
+			c := b.connect(t, packet.V5, fmt.Sprint("c", qos, most), aliases, maximumPacketSize(uint32(most))).sub(qos, "abcd")
+			b.connect(t, packet.V5, "p").say("abcd", strings.Repeat("y", 100-9-2*int(qos)), qos) // head 2, topic 6, properties 1, identifier
+			if size := 2 + len(c.frame().Body); size != want {
+				t.Errorf("QoS %d: %d bytes came, %d are wanted; the client takes %d", qos, size, want, most)
 			}
 			c.kill()
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -216,5 +217,27 @@ func TestNoEnhancedAuthentication(t *testing.T) {
 	}
 	if c = b.open(t, packet.V5).hello("x"); c.answer().Properties.Has(packet.AuthMethod) {
 		t.Errorf("CONNACK with %+v", c.connack.Properties)
+	}
+}
+
+// A client that authenticates again while its session is ended, or taken over, has lost its connection, and nobody else anything.
+func TestReauthenticateWhileEnded(t *testing.T) {
+	b := newBroker(t, settings{verifiers: map[string]string{"anna": "secret"}})
+	s := &scram{name: "anna", password: "secret"}
+	for i := range 60 {
+		c := b.scramLogin(t, "x", s, expiry(100)).sub(1, "a")
+		c.auth(packet.ReAuthenticate, scramMethod, s.first())
+		proof, _ := s.final(t, c.challenged(packet.ContinueAuthentication))
+		c.auth(packet.ContinueAuthentication, scramMethod, proof)
+		for range i * 500 {
+			runtime.Gosched() // both are at work at once in some of the rounds
+		}
+		if err := b.App().MQTT().End(t.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+		c.kill()
+	}
+	if n := b.App().Engine().Stats().Panics; n != 0 {
+		t.Errorf("%d connections have panicked", n)
 	}
 }

@@ -102,11 +102,9 @@ func (t *turn) reauthenticate(f packet.Frame) error {
 	if err != nil {
 		return err
 	}
-	s := c.session
-	s.mu.Lock()
-	c.id, c.judged = id, c.broker.auth.Generation()
-	s.judge()
-	s.mu.Unlock()
+	if !c.session.identify(c, id) {
+		return errQuit
+	}
 	t.out = packet.AppendAuth(t.out, packet.Success, scramProperties(reply))
 	return nil
 }

@@ -102,6 +102,8 @@ const (
 	sweepEvery = 2 * time.Second
 	// willGrace is the default of Config.WillGrace.
 	willGrace = 10 * time.Second
+	// aheadGrace is how long a message waits, once its connection has ended, for those before it that are on their way to the disk.
+	aheadGrace = 5 * time.Second
 	// maxWildcards is how many filters with wildcards one session may have, and maxOverlaps how many pairs of its filters that select the same: each pair costs 16 bytes, and all
 	// of them together time whenever the session is read again.
 	maxWildcards = 1000

@@ -87,8 +87,10 @@ func (c *conn) resolve(p *packet.PublishPacket) ([]byte, error) {
 	if d.aliases == nil {
 		d.aliases = map[uint16]string{}
 	}
-	if event.ValidateSubjectBytes(p.Topic, c.broker.events) == nil { // what is not valid cannot be published either
+	if event.ValidateSubjectBytes(p.Topic, c.broker.events) == nil {
 		d.aliases[alias] = string(p.Topic)
+	} else {
+		delete(d.aliases, alias) // what cannot be published is not kept, and the alias stands no longer for what it stood for
 	}
 	return p.Topic, nil
 }
@@ -176,7 +178,12 @@ func (t *turn) publishLive(topic []byte, p *packet.PublishPacket) error {
 	c, b := t.c, t.c.broker
 	if c.ahead.has(topic) {
 		t.submit()
-		c.ahead.wait(topic, c.carrier.Context().Done())
+		if !c.ahead.wait(topic, c.carrier.Context().Done()) { // it would overtake them
+			if p.QoS == 2 {
+				t.untake(p.ID)
+			}
+			return errQuit
+		}
 	}
 	t.origin = publication{session: c.session, qos: p.QoS, retain: p.Retain}
 	var receivers int

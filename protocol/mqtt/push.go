@@ -121,6 +121,10 @@ func (c *conn) alias(h *packet.PublishHead) (alias uint16, fresh bool) {
 		a.known = map[string]uint16{}
 	}
 	h.TopicAlias = uint16(len(a.known) + 1)
+	if most := c.takes.packet; most > 0 && h.Size() > most { // with the alias it is too large
+		h.TopicAlias = 0
+		return 0, false
+	}
 	a.known[copied(h.Topic)] = h.TopicAlias
 	return h.TopicAlias, true
 }

@@ -2,10 +2,13 @@ package mqtt_test
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/spate-io/spate/protocol/mqtt/packet"
+	"github.com/spate-io/spate/store"
 )
 
 // QoS 0 has no identifier, no DUP and no answer: [MQTT-4.3.1-1], [MQTT-3.3.1-2], [MQTT-2.2.1-2], [MQTT-3.3.4-1].
@@ -367,6 +370,40 @@ func TestOrderOfStoredAndLive(t *testing.T) {
 	for i := range count {
 		if m := watcher.message(); m.Payload != fmt.Sprint(i) {
 			t.Fatalf("%s came instead of %d", m, i)
+		}
+	}
+}
+
+// What waits behind a message that is on its way to the disk does not overtake it when its connection ends meanwhile, nor is it lost.
+func TestOrderWhenTakenOver(t *testing.T) {
+	for qos := range byte(3) {
+		b := newBroker(t, settings{})
+		watcher := b.connect(t, packet.V5, "watcher").sub(2, "a")
+		c := b.connect(t, packet.V5, "c")
+		held, free := make(chan struct{}), make(chan struct{})
+		b.FailCommits(1, func(batch *store.Batch) bool {
+			if slices.ContainsFunc(batch.Puts, func(p store.Put) bool { return p.Key == "mqtt/retained/a" }) {
+				close(held)
+				<-free
+			}
+			return false
+		}, nil)
+		c.write(packet.OutPublish{Topic: "a", Payload: []byte("1"), Retain: true, QoS: qos})
+		<-held
+		received := b.App().MQTT().Stats().Received[qos]
+		c.write(packet.OutPublish{Topic: "a", Payload: []byte("2"), QoS: qos})
+		for b.App().MQTT().Stats().Received[qos] == received {
+			runtime.Gosched() // until it is at work
+		}
+		b.open(t, packet.V5).hello("c")
+		for b.App().MQTT().Stats().Takeovers == 0 {
+			runtime.Gosched()
+		}
+		close(free)
+		for _, want := range []string{"1", "2"} {
+			if m := watcher.message(); m.Payload != want {
+				t.Errorf("QoS %d: %s came instead of %s", qos, m, want)
+			}
 		}
 	}
 }

@@ -419,6 +419,18 @@ func tooManySubscriptions(err error) error {
 	return &leave{code: packet.QuotaExceeded, text: "there are too many subscriptions in all", reason: engine.ReasonInternal, cause: err}
 }
 
+// identify notes who the client of a connection is from now on. It fails if the session was taken from the connection meanwhile.
+func (s *session) identify(c *conn, id auth.Identity) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != c {
+		return false
+	}
+	c.id, c.judged = id, c.broker.auth.Generation()
+	s.judge()
+	return true
+}
+
 // judge notes under which rules all subscriptions are allowed, so that messages need not be asked about one by one.
 func (s *session) judge() {
 	a, c := s.broker.auth, s.conn

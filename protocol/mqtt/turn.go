@@ -242,7 +242,9 @@ func (t *turn) submit() {
 
 // done is called once the commit is on disk, or is not.
 func (k *commit) done(_ bus.Receipt, err error) {
-	k.c.ahead.delivered(k.ahead)
+	if len(k.ahead) > 0 {
+		k.c.ahead.delivered(k.ahead)
+	}
 	if err == nil {
 		k.stored()
 		k.settle(nil)
