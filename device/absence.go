@@ -59,36 +59,60 @@ func (s *Service) absentAfter(e *entry) time.Duration {
 	return after
 }
 
-// wheelOf returns the wheel for a device. There are two, as the time of one that is connected may be longer: it is to be looked at sooner once it has gone.
-func (s *Service) wheelOf(online bool) *wheel {
-	if online {
-		return &s.wheels[1]
-	}
-	return &s.wheels[0]
-}
-
 // wheel has the devices that are to be looked at, by the second. A device is in it once, if a rule selects it and something may become of it: what was heard
 // meanwhile is asked for only then, so that a message costs nothing.
 type wheel struct {
 	mu    sync.Mutex
 	slots map[int64][]string // neither is made before it is needed
-	armed map[string]struct{}
+	armed map[string]place
 	upto  int64 // the second before which nothing is left
 }
 
-// arm has a device looked at, unless it is to be looked at already.
+// place is where in the wheel a device is.
+type place struct {
+	second int64
+	index  int // in the slot
+}
+
+// arm has a device looked at, unless it is to be looked at before that already.
 func (w *wheel) arm(id string, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, has := w.armed[id]; has {
+	second := max(at.Unix()+1, w.upto) // not before it
+	before, has := w.armed[id]
+	if has && before.second <= second {
 		return
 	}
-	if w.armed == nil {
-		w.armed, w.slots = map[string]struct{}{}, map[int64][]string{}
+	if has {
+		w.remove(id, before)
 	}
-	second := max(at.Unix()+1, w.upto) // not before it
-	w.armed[id] = struct{}{}
+	if w.armed == nil {
+		w.armed, w.slots = map[string]place{}, map[int64][]string{}
+	}
+	w.armed[id] = place{second, len(w.slots[second])}
 	w.slots[second] = append(w.slots[second], id)
+}
+
+// armIdle has a device looked at, unless it is to be looked at already.
+func (w *wheel) armIdle(id string, at time.Time) {
+	w.mu.Lock()
+	_, has := w.armed[id]
+	w.mu.Unlock()
+	if !has {
+		w.arm(id, at)
+	}
+}
+
+// remove takes a device from its place, which the last of the slot gets: a device that is armed anew again and again leaves nothing behind.
+func (w *wheel) remove(id string, at place) {
+	slot := w.slots[at.second]
+	last := len(slot) - 1
+	slot[at.index], w.armed[slot[last]] = slot[last], at
+	slot[last] = ""
+	delete(w.armed, id)
+	if w.slots[at.second] = slot[:last]; last == 0 {
+		delete(w.slots, at.second)
+	}
 }
 
 // take returns some of the devices that are to be looked at now.
@@ -113,31 +137,34 @@ func (w *wheel) take(now time.Time, most int) (ids []string) {
 	return ids
 }
 
+// takeSlot takes from the end of a slot, so that those before it keep their places.
 func (w *wheel) takeSlot(ids []string, at int64, most int) []string {
 	slot := w.slots[at]
-	n := min(len(slot), most-len(ids))
-	for _, id := range slot[:n] {
+	left := max(0, len(slot)-(most-len(ids)))
+	for _, id := range slot[left:] {
 		delete(w.armed, id)
 	}
-	if n == len(slot) {
+	ids = append(ids, slot[left:]...)
+	if left == 0 {
 		delete(w.slots, at)
 	} else {
-		w.slots[at] = slot[n:]
+		clear(slot[left:])
+		w.slots[at] = slot[:left]
 	}
-	return append(ids, slot[:n]...)
+	return ids
 }
 
-// expect has a device looked at when it may be absent, if a rule selects it.
+// expect has a device looked at when it may be absent, if a rule selects it. One that never connected is looked at once: it may have reported something.
 func (s *Service) expect(e *entry) {
-	if after := s.absentAfter(e); after > 0 && (!e.LastSeen.IsZero() || e.Online) {
-		s.wheelOf(e.Online).arm(e.ID, e.LastSeen.Add(after))
+	if after := s.absentAfter(e); after > 0 {
+		s.wheel.arm(e.ID, e.LastSeen.Add(after))
 	}
 }
 
 // heardOf notes that a device has said something over a topic, which a door need not know.
 func (s *Service) heardOf(e *entry) {
 	if s.absentAfter(e) > 0 {
-		s.wheelOf(e.Online).arm(e.ID, s.now())
+		s.wheel.armIdle(e.ID, s.now())
 	}
 }
 
@@ -147,15 +174,12 @@ func (s *Service) absences(ctx context.Context) error {
 		return nil
 	}
 	most := min(leavingBatch, max(1, s.store.Limits().Operations/8))
-	for i := range s.wheels {
-		w := &s.wheels[i]
-		for ids := w.take(s.now(), most); len(ids) > 0; ids = w.take(s.now(), most) {
-			if err := s.judge(ctx, ids); err != nil {
-				for _, id := range ids {
-					w.arm(id, s.now())
-				}
-				return err
+	for ids := s.wheel.take(s.now(), most); len(ids) > 0; ids = s.wheel.take(s.now(), most) {
+		if err := s.judge(ctx, ids); err != nil {
+			for _, id := range ids {
+				s.wheel.arm(id, s.now())
 			}
+			return err
 		}
 	}
 	return nil
@@ -165,11 +189,7 @@ func (s *Service) absences(ctx context.Context) error {
 func (s *Service) judge(ctx context.Context, ids []string) error {
 	b := &store.Batch{}
 	var events []*event.Event
-	type look struct {
-		at     time.Time
-		online bool
-	}
-	again := map[string]look{}
+	again := map[string]time.Time{}
 	for _, id := range ids {
 		defer s.locks.lock(id)()
 		e, err := s.read(ctx, id)
@@ -184,7 +204,7 @@ func (s *Service) judge(ctx context.Context, ids []string) error {
 			events = append(events, told)
 		}
 		if !next.IsZero() {
-			again[id] = look{next, e.Online}
+			again[id] = next
 		}
 	}
 	if b.Operations() > 0 {
@@ -192,8 +212,8 @@ func (s *Service) judge(ctx context.Context, ids []string) error {
 			return err
 		}
 	}
-	for id, l := range again {
-		s.wheelOf(l.online).arm(id, l.at)
+	for id, at := range again {
+		s.wheel.arm(id, at)
 	}
 	return nil
 }

@@ -266,3 +266,100 @@ func TestAbsenceOfThoseCutOff(t *testing.T) {
 		})
 	}
 }
+
+// What shortens the time takes effect at once: another rule, or a connection with a shorter keep-alive.
+func TestAbsenceShortened(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   func(k *kit, fan device.Session)
+		want []string
+	}{
+		"another rule": {func(k *kit, fan device.Session) {
+			k.devices().Disconnected(fan, "quit")
+			k.Settle()
+			if _, err := k.devices().Declare(k.t.Context(), "fan", "", []string{"hall"}); err != nil {
+				k.t.Fatal(err)
+			}
+			k.pass(13 * time.Second)
+		}, []string{"fan absent"}},
+		"it has come back": {func(k *kit, fan device.Session) {
+			k.devices().Disconnected(fan, "quit")
+			k.Settle()
+			k.connectSession(device.Session{ID: "fan", KeepAlive: 10 * time.Second})
+			k.pass(33 * time.Second)
+		}, []string{"fan absent"}},
+		"it was taken over": {func(k *kit, _ device.Session) {
+			k.connectSession(device.Session{ID: "fan", KeepAlive: 10 * time.Second})
+			k.pass(33 * time.Second)
+		}, []string{"fan absent"}},
+		"it was away, and absent": {func(k *kit, fan device.Session) {
+			k.devices().Disconnected(fan, "quit")
+			k.pass(35 * time.Second)
+			k.connectSession(device.Session{ID: "fan", KeepAlive: 10 * time.Second})
+			k.pass(33 * time.Second)
+		}, []string{"fan absent", "fan present", "fan absent"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := start(t, absent())
+				c.do(k, k.connectSession(device.Session{ID: "fan", KeepAlive: time.Hour}))
+				k.wantAbsences(name, c.want...)
+			})
+		})
+	}
+}
+
+// However often the time of devices changes, each is in the wheel once, and is looked at when the shortest has passed.
+func TestAbsenceShortenedOfMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := start(t, absent())
+		var want []string
+		for n := range 30 {
+			id := fmt.Sprintf("fan-%02d", n)
+			for m := range 5 {
+				k.connectSession(device.Session{ID: id, KeepAlive: time.Hour / time.Duration(1+(n+m)%5)})
+			}
+			if n%3 == 0 {
+				k.connectSession(device.Session{ID: id})
+				want = append(want, id+" absent")
+			}
+		}
+		if n := k.devices().Held()[4]; n != 30 {
+			t.Errorf("%d are to be looked at", n)
+		}
+		k.pass(33 * time.Second)
+		k.Settle()
+		var got []string
+		for _, e := range k.Published("$devices/+/absent") {
+			got = append(got, strings.Split(e.Subject, "/")[1]+" absent")
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if n := k.devices().Held()[4]; n != 30 {
+			t.Errorf("later, %d are to be looked at", n)
+		}
+	})
+}
+
+// A device that reports without connecting is absent after a restart too, and one of which nothing was ever heard is not.
+func TestAbsenceOfThoseThatOnlyReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := start(t, absent())
+		for _, id := range []string{"fan", "fan-never"} {
+			if _, err := k.devices().Declare(t.Context(), id, "", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		k.say("$devices/fan/state/reported", `{"a":1}`)
+		k.pass(5 * time.Second)
+		k.Crash()
+		k.pass(20 * time.Second)
+		k.wantAbsences("not yet")
+		k.pass(8 * time.Second)
+		k.wantAbsences("half a minute", "fan absent")
+		if n := k.devices().Held()[4]; n != 0 {
+			t.Errorf("%d are to be looked at", n)
+		}
+	})
+}

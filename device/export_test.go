@@ -8,14 +8,9 @@ func (s *Service) Held() (n [5]int) {
 	defer s.mu.Unlock()
 	s.answers.mu.Lock()
 	defer s.answers.mu.Unlock()
-	armed := 0
-	for i := range s.wheels {
-		w := &s.wheels[i]
-		w.mu.Lock()
-		armed += len(w.armed)
-		w.mu.Unlock()
-	}
-	return [5]int{len(s.locks.held), len(s.left), len(s.notices), len(s.answers.waiting), armed}
+	s.wheel.mu.Lock()
+	defer s.wheel.mu.Unlock()
+	return [5]int{len(s.locks.held), len(s.left), len(s.notices), len(s.answers.waiting), len(s.wheel.armed)}
 }
 
 // MaxNotices bounds the notices.

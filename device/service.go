@@ -34,7 +34,7 @@ type Service struct {
 	begun     atomic.Bool // the inbox is there, and is handled
 	beginning sync.Mutex  // held while it is made
 	answers   answers
-	wheels    [2]wheel // of the devices that are to be looked at: those that are not connected, and those that are
+	wheel     wheel // of the devices that are to be looked at
 	started   time.Time
 }
 
