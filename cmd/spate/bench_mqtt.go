@@ -35,6 +35,10 @@ receive, or the server to acknowledge (QoS 1 and 2). With --rate messages are du
 counts from when they were due. {} in --topic stands for the publisher's number: subscriber S is subscribed to
 the topic of publisher S modulo --publishers. Without {} every subscriber receives everything.
 
+The sessions of --offline and --durable outlive their connections, and are ended in the end, also after an
+interrupt. If bench is killed they stay, and the server stores for them what is published, also by later benches,
+until they expire after 18 hours or "spate session rm" ends them: "spate session ls --away" lists them.
+
 URL is mqtt://HOST:PORT, or ws://HOST:PORT/mqtt for WebSockets. It needs Linux.`,
 		Example: `  spate bench mqtt --publishers 1000 --subscribers 1000 --qos 1 --pid "$(pidof spate)"
   spate bench mqtt --publishers 1 --subscribers 1000 --topic bench/all
@@ -84,10 +88,14 @@ func (f *benchMQTTFlags) run(cmd *cobra.Command) error {
 	f.o.Progress = p.show
 	// An interrupt ends the measuring, and what was measured is printed.
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)() // so that a second one ends it at once
 	r, err := load.MQTT(ctx, f.o)
-	stop()
 	p.clear()
+	refusal, refused := errors.AsType[load.MQTTRefusal](err)
 	switch {
+	case refused && refusal.Identity() && f.o.User == "":
+		return failed{fmt.Errorf("%w; say who you are with --user and --password-file", err)}
 	case errors.Is(err, context.Canceled), err == nil && f.o.Publishers > 0 && r.Elapsed == 0:
 		return failed{errors.New("interrupted before measuring began")}
 	case err != nil:
@@ -101,6 +109,8 @@ func (f *benchMQTTFlags) run(cmd *cobra.Command) error {
 		return failed{fmt.Errorf("%d messages came again or out of order, on connections that were never broken", r.Repeated)}
 	case f.o.Publishers > 0 && r.Sent == 0:
 		return failed{errors.New("no message was sent: nothing that was under way came to its end")}
+	case r.Ending != nil:
+		return failed{r.Ending}
 	}
 	return nil
 }

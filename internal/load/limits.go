@@ -1,6 +1,9 @@
 package load
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // The bounds of a run, and of what a server can make the generator hold.
 const (
@@ -15,6 +18,9 @@ const (
 	// mqttWarmConns is the number of connections that come and go before a server's memory is read, so that what it
 	// sets up once is not divided by connections.
 	mqttWarmConns = 100
+	// mqttLasting is how long the server keeps the sessions that outlive their connections, if they cannot be ended: longer than the keep-alive, which is the
+	// greatest there is.
+	mqttLasting = (math.MaxUint16 + 300) * time.Second
 	// retryAfter is how long a connection that was refused, or broken off, in a storm waits before it tries again.
 	retryAfter = 100 * time.Millisecond
 	// writeOffAfter is how long nothing of a publisher moves until what is under way from it at QoS 0 is given up, and

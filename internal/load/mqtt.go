@@ -88,6 +88,8 @@ type MQTTResult struct {
 	Ack       Histogram // from when a message was sent, or due, to its acknowledgement
 	Latency   Histogram // and to its delivery
 
+	Ending error // why sessions that outlive their connections could not be ended, if so; nil otherwise
+
 	StalledClosed int // stalled subscribers that the server closed
 	Memory        Memory
 	Storm         Storm

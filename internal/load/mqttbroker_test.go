@@ -13,9 +13,11 @@ type fakeBroker struct {
 	clients map[*fakeClient]string // and what each is subscribed to
 	refuse  func(connect int) byte // the reason code for a CONNECT, by its number
 	change  func(payload []byte) []byte
-	mute    bool // acknowledges nothing
-	count   int  // of CONNECTs
-	maximum byte // receive maximum, if not zero
+	mute    bool            // acknowledges nothing
+	count   int             // of CONNECTs
+	lasting int             // of them, those of sessions that outlive their connections
+	kept    map[string]bool // the clients of such sessions
+	maximum byte            // receive maximum, if not zero
 }
 
 // A fakeClient is one connection.
@@ -27,7 +29,9 @@ type fakeClient struct {
 	stream  []byte
 }
 
-func newFakeBroker() *fakeBroker { return &fakeBroker{clients: map[*fakeClient]string{}} }
+func newFakeBroker() *fakeBroker {
+	return &fakeBroker{clients: map[*fakeClient]string{}, kept: map[string]bool{}}
+}
 
 // connects returns how many CONNECTs there were.
 func (f *fakeBroker) connects() int {
@@ -156,6 +160,14 @@ func (f *fakeBroker) connect(c *fakeClient, p mqttPacket) bool {
 	code := byte(0)
 	if f.refuse != nil {
 		code = f.refuse(f.count)
+	}
+	if b := p.body; code == 0 && c.version == mqtt5 {
+		expiry, b := b[10], b[11+b[10]:]
+		client := string(b[2 : 2+b[1]])
+		if delete(f.kept, client); expiry > 0 {
+			f.kept[client] = true
+			f.lasting++
+		}
 	}
 	f.mu.Unlock()
 	switch {

@@ -162,7 +162,7 @@ func (r *mqttRun) handle(i int, what uint32) error {
 	switch {
 	case c.role == mqttPublisherRole && len(c.out) == 0:
 		r.ready(c.number)
-	case c.role == mqttOfflineRole && c.state == mqttUp && len(c.out) == 0:
+	case r.goes(c) && c.state == mqttUp && len(c.out) == 0:
 		r.hangUp(c) // its DISCONNECT has left
 	}
 	return nil
@@ -197,8 +197,9 @@ func (r *mqttRun) greet(c *mqttConn) {
 		version: byte(r.o.Version), client: fmt.Sprintf("%s%c%d", r.prefix, "psio"[c.role], c.number), keepAlive: r.keepAlive,
 		user: r.o.User, password: r.o.Password,
 	}
-	if c.role == mqttOfflineRole || r.o.Durable && c.role != mqttPublisherRole {
-		login.durable = uint32(r.keepAlive) + 300
+	if r.lasts(c) {
+		login.durable = uint32(mqttLasting / time.Second)
+		r.lasting[mqttName{c.role, c.number}] = struct{}{} // before the answer, which may not be awaited
 	}
 	c.out = appendConnect(c.out, &login)
 	r.wrap(c, start)
@@ -271,10 +272,16 @@ func (r *mqttRun) packet(c *mqttConn, p mqttPacket) error {
 	switch c.state {
 	case mqttConnecting:
 		inflight, err := p.accepted(version)
-		if err != nil {
+		switch {
+		case err != nil && r.storm == nil:
+			delete(r.lasting, mqttName{c.role, c.number}) // there is none
 			return err
-		}
-		if c.role == mqttPublisherRole {
+		case err != nil:
+			return err
+		case r.ending:
+			r.up(c)
+			return nil
+		case c.role == mqttPublisherRole:
 			if r.o.QoS > 0 && inflight < r.o.Inflight {
 				return fmt.Errorf("the server takes %d messages under way (receive maximum) and not %d", inflight, r.o.Inflight)
 			}
@@ -315,7 +322,7 @@ func (r *mqttRun) up(c *mqttConn) {
 	r.dialing--
 	r.progress = r.m.now()
 	c.state = mqttUp
-	if c.role == mqttOfflineRole {
+	if r.goes(c) {
 		c.out = append(c.out, mqttDisconnect, 0)
 	}
 	if r.storm != nil {

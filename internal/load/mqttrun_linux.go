@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -25,10 +26,12 @@ type mqttRun struct {
 	r         MQTTResult
 
 	conns    []mqttConn
-	dialing  int           // connections that are neither down nor up
-	progress time.Duration // when the last of them got on
-	stream   []byte        // what frames of a WebSocket have carried
-	storm    *mqttStorm    // while one rages
+	lasting  map[mqttName]struct{} // the sessions that outlive their connections
+	ending   bool                  // that is what is being done with them
+	dialing  int                   // connections that are neither down nor up
+	progress time.Duration         // when the last of them got on
+	stream   []byte                // what frames of a WebSocket have carried
+	storm    *mqttStorm            // while one rages
 
 	publishers  []mqttPublisher
 	subscribers []mqttSubscriber
@@ -52,7 +55,7 @@ type mqttRun struct {
 const dialBatch = 16
 
 func runMQTT(ctx context.Context, o *MQTTOptions) (*MQTTResult, error) {
-	r := &mqttRun{o: o, prefix: fmt.Sprintf("b%x", os.Getpid()&0xffffff), keepAlive: math.MaxUint16}
+	r := &mqttRun{o: o, prefix: fmt.Sprintf("b%x", os.Getpid()&0xffffff), keepAlive: math.MaxUint16, lasting: make(map[mqttName]struct{})}
 	var err error
 	if r.address, err = parseMQTTURL(o.URL); err != nil {
 		return nil, err
@@ -65,8 +68,12 @@ func runMQTT(ctx context.Context, o *MQTTOptions) (*MQTTResult, error) {
 		return nil, err
 	}
 	r.m = newMeter(&Options{Warmup: o.Warmup, Duration: o.Duration, PID: o.PID, Rate: o.Rate, Progress: o.Progress, progressEvery: time.Second})
-	if err := r.run(ctx); err != nil {
-		return nil, err
+	err = r.run(ctx)
+	r.settle()
+	r.leave()
+	r.r.Ending = r.endSessions(ctx)
+	if err != nil {
+		return nil, errors.Join(err, r.r.Ending)
 	}
 	r.r.Elapsed, r.r.CPU = r.m.r.Elapsed, r.m.r.CPU
 	return &r.r, r.m.cpuErr
@@ -84,17 +91,8 @@ func (r *mqttRun) open() error {
 	return unix.EpollCtl(r.epfd, unix.EPOLL_CTL_ADD, r.urgent.epfd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: -1})
 }
 
-// close says goodbye and closes everything.
+// close closes both.
 func (r *mqttRun) close() {
-	for i := range r.conns {
-		c := &r.conns[i]
-		if c.state == mqttUp && len(c.out) == 0 {
-			c.out = append(c.out, mqttDisconnect, 0)
-			r.wrap(c, 0)
-			_ = c.flush()
-		}
-		c.close()
-	}
 	_ = unix.Close(r.urgent.epfd)
 	_ = unix.Close(r.epfd)
 }

@@ -197,7 +197,7 @@ func (p mqttPacket) accepted(version byte) (inflight int, err error) {
 		return 0, errMQTTTooShort
 	}
 	if code := p.body[1]; code != 0 {
-		return 0, fmt.Errorf("CONNECT was refused: %s", mqttReason(code))
+		return 0, MQTTRefusal{code}
 	}
 	inflight = 1<<16 - 1
 	if version != mqtt5 {
@@ -239,6 +239,17 @@ func (p mqttPacket) granted(version, qos byte) error {
 		return fmt.Errorf("the server granted QoS %d where %d was asked for", b[0], qos)
 	}
 	return nil
+}
+
+// An MQTTRefusal is the answer to a CONNECT that a server does not accept.
+type MQTTRefusal struct{ Code byte }
+
+// Error implements error.
+func (r MQTTRefusal) Error() string { return "CONNECT was refused: " + mqttReason(r.Code) }
+
+// Identity tells whether it is because of who connects, or did not say who it is.
+func (r MQTTRefusal) Identity() bool {
+	return r.Code == 0x04 || r.Code == 0x05 || r.Code == 0x86 || r.Code == 0x87
 }
 
 // mqttProperties splits b behind the properties at its head.
