@@ -82,6 +82,7 @@ type turn struct {
 	id  string // of the device
 
 	hears *hearing // once it was read
+	ended int      // how many commands it has ended
 }
 
 // storeError is an error of the store, after which the same turn may succeed.

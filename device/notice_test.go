@@ -21,6 +21,7 @@ func TestNoticesAfterFullDisk(t *testing.T) {
 		k.devices().Unsubscribed(c, "$devices/fan/commands/+/request/#", func(func(string, bool) bool) {})
 		hear()
 		k.pass(5 * time.Second)
+		synctest.Wait()
 		if n := k.devices().Held()[2]; n != 3 {
 			t.Errorf("%d notices are held, want 3", n)
 		}
@@ -53,6 +54,7 @@ func TestNoticesAreBounded(t *testing.T) {
 			hear(lamp)
 		}
 		k.pass(5 * time.Second)
+		synctest.Wait()
 		if n := k.devices().Held()[2]; n != device.MaxNotices {
 			t.Errorf("%d notices are held, want %d", n, device.MaxNotices)
 		}

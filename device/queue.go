@@ -95,27 +95,16 @@ func (t *turn) reachable() (bool, error) {
 }
 
 // pump sends commands that wait, in order, as many as the window allows.
-func (t *turn) pump(q *queue) error {
-	for i := 0; i < min(len(q.Open), t.config.Limits.Window); {
-		gone, err := false, error(nil)
-		if q.Open[i].State == Queued {
-			gone, err = t.give(q, i)
-		}
-		if err != nil {
-			return err
-		}
-		if !gone {
-			i++
-		}
-	}
-	return nil
-}
+func (t *turn) pump(q *queue) error { return t.giveAll(q, Queued, t.config.Limits.Window) }
 
 // resend sends what was sent and not acknowledged again, in order.
-func (t *turn) resend(q *queue) error {
-	for i := 0; i < len(q.Open); {
+func (t *turn) resend(q *queue) error { return t.giveAll(q, Sent, len(q.Open)) }
+
+// giveAll sends those of the first open commands that are in a state.
+func (t *turn) giveAll(q *queue, state string, first int) error {
+	for i := 0; i < min(len(q.Open), first); {
 		gone, err := false, error(nil)
-		if q.Open[i].State == Sent {
+		if q.Open[i].State == state {
 			gone, err = t.give(q, i)
 		}
 		if err != nil {
@@ -128,17 +117,37 @@ func (t *turn) resend(q *queue) error {
 	return nil
 }
 
-// give sends the command at a place of the open ones. One that the limits on events do not let through has failed, and is gone from there.
+// give sends the command at a place of the open ones. One that has expired, or that the limits on events do not let through, is finished and gone from there, unless the turn
+// has ended enough: then a later one does it.
 func (t *turn) give(q *queue, at int) (gone bool, err error) {
 	o := &q.Open[at]
+	if o.Expires <= t.now().UnixMilli() { // while nobody could look: the server was down, or its disk full
+		if t.ended >= maxEnded {
+			return false, nil
+		}
+		return true, t.expire(q, at)
+	}
 	e, c, err := t.request(o)
 	if err != nil {
 		return false, err
 	}
-	if wrong := t.opts.Bus.Prepare(e); wrong != nil {
-		return true, t.finish(q, at, c, Failed, "it cannot be sent: "+wrong.Error())
+	wrong := t.opts.Bus.Prepare(e)
+	switch {
+	case wrong == nil:
+		return false, t.send(o, c, e)
+	case t.ended >= maxEnded:
+		return false, nil
 	}
-	return false, t.send(o, c, e)
+	return true, t.finish(q, at, c, Failed, "it cannot be sent: "+wrong.Error())
+}
+
+// expire ends the command at a place of the open ones, whose time has passed.
+func (t *turn) expire(q *queue, at int) error {
+	c, err := t.command(q.Open[at].ID)
+	if err != nil {
+		return err
+	}
+	return t.finish(q, at, c, Expired, "")
 }
 
 // request makes the event with which a command is sent, which has the identifier of the command.
@@ -299,6 +308,7 @@ func (t *turn) call() error {
 
 // finish ends a command, which is at a place of the open ones or, with -1, not among them.
 func (t *turn) finish(q *queue, at int, c Command, state, why string) error {
+	t.ended++
 	c.State, c.Finished = state, t.now()
 	if why != "" {
 		c.Error = cut(why, maxErrorText)
@@ -374,17 +384,12 @@ func (t *turn) tick() error {
 	return t.onQueue(func(q *queue) error {
 		q.Due = 0 // the mark is gone
 		now := t.now().UnixMilli()
-		for at, ended := 0, 0; at < len(q.Open) && ended < maxEnded; {
+		for at := 0; at < len(q.Open) && t.ended < maxEnded; {
 			if q.Open[at].Expires > now {
 				at++
 				continue
 			}
-			ended++
-			c, err := t.command(q.Open[at].ID)
-			if err == nil {
-				err = t.finish(q, at, c, Expired, "")
-			}
-			if err != nil {
+			if err := t.expire(q, at); err != nil {
 				return err
 			}
 		}
