@@ -59,7 +59,7 @@ func (s *sessionInfo) state() string {
 	return "away"
 }
 
-// expiry is how long the session outlives its connection.
+// expiry is when the session of a client that is away ends, and otherwise how long it outlives its connection.
 func (s *sessionInfo) expiry() string {
 	switch {
 	case s.Expiry == nil:
@@ -67,13 +67,19 @@ func (s *sessionInfo) expiry() string {
 	case *s.Expiry == 0:
 		return "with its connection"
 	}
-	return "after " + (time.Duration(*s.Expiry) * time.Second).String()
+	lasts := time.Duration(*s.Expiry) * time.Second
+	if !s.Connected && !s.Since.IsZero() {
+		return "at " + moment(s.Since.Add(lasts))
+	}
+	return "after " + lasts.String()
 }
 
 func (r *remote) sessionList() *cobra.Command {
 	var connected, away bool
 	cmd := &cobra.Command{
 		Use: "ls", Short: "List the sessions", Args: exactly(0),
+		Long: `List the sessions. EXPIRES is how long a session outlives the connection that it has, or, of a client
+that is away, when it ends.`,
 		Example: "  spate session ls --away",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := url.Values{}
