@@ -173,6 +173,9 @@ func (s *Service) absences(ctx context.Context) error {
 	if len(s.config.Absence) == 0 {
 		return nil
 	}
+	if err := s.noteLife(ctx); err != nil {
+		return err
+	}
 	most := min(leavingBatch, max(1, s.store.Limits().Operations/8))
 	for ids := s.wheel.take(s.now(), most); len(ids) > 0; ids = s.wheel.take(s.now(), most) {
 		if err := s.judge(ctx, ids); err != nil {
@@ -229,8 +232,10 @@ func (s *Service) judgeOne(ctx context.Context, e *entry, b *store.Batch) (told 
 		return nil, next, err
 	}
 	now, since := s.now(), heard
-	if cut := e.Cut || e.Online && e.Life != s.life; cut && !e.Absent && since.Before(s.started) { // it has had no chance to be heard
-		since = s.started
+	if cut := e.Cut || e.Online && e.Life != s.life; cut && !e.Absent { // until the next start, it has had no chance to be heard
+		if begun := s.begunAfter(e.Life); since.Before(begun) {
+			since = begun
+		}
 	}
 	absent := now.Sub(since) >= after
 	switch {

@@ -363,3 +363,24 @@ func TestAbsenceOfThoseThatOnlyReport(t *testing.T) {
 		}
 	})
 }
+
+// The time that a device is given anew is that of the first start after it was cut off: it is absent also where restarts are more frequent than its rule.
+func TestAbsenceWithManyRestarts(t *testing.T) {
+	for _, grace := range []time.Duration{5 * time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := absent()
+			cfg.Grace = grace
+			k := start(t, cfg)
+			k.connect("fan")
+			k.pass(20 * time.Second)
+			for range 3 {
+				k.Crash()
+				k.pass(9 * time.Second)
+			}
+			k.wantAbsences("27s after the first restart")
+			k.Crash()
+			k.pass(9 * time.Second)
+			k.wantAbsences(fmt.Sprint("36s after it, with a grace of ", grace), "fan absent")
+		})
+	}
+}

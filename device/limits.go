@@ -105,6 +105,9 @@ const (
 	// MinAbsence is the least [AbsenceRule].After, and absentLooks how many times in that time is looked whether something was heard of an absent device.
 	MinAbsence  = time.Second
 	absentLooks = 4
+	// maxLives is how many starts of the server are known at most: years of them, as what part of its age a gap between two may have is one of livesPart.
+	maxLives  = 256
+	livesPart = 8
 	// DefaultExpiry is how long a command waits for its answer.
 	DefaultExpiry = time.Minute
 	// DefaultWait is how long is waited for an update of a state.

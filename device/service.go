@@ -36,6 +36,7 @@ type Service struct {
 	answers   answers
 	wheel     wheel // of the devices that are to be looked at
 	started   time.Time
+	lives     []event.ID // of the processes until this one, once that is noted
 }
 
 // New returns the devices that the store of the bus has. It reads all of them once.
