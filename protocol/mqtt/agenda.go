@@ -58,11 +58,14 @@ func (a *agenda) cancel(s *session) {
 	a.removeLocked(a.sessions[s])
 }
 
-// hasWill tells whether a will of a client waits.
-func (a *agenda) hasWill(client string) bool {
+// waitingWill returns a client's will that waits, or nil.
+func (a *agenda) waitingWill(client string) *will {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.wills[client] != nil
+	if d := a.wills[client]; d != nil {
+		return d.will
+	}
+	return nil
 }
 
 // takeWill forgets a will that waits, and returns it, or nil: its client has come back, or its session ends.

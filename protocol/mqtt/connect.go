@@ -208,8 +208,12 @@ func (t *turn) welcome(s *session, p *packet.ConnectPacket, present bool, said *
 	c.carrier.SetKeepAlive(keepAlive * 3 / 2)
 	connack := packet.AppendConnack(nil, c.version, present, packet.Success, ack)
 	if !c.fits(len(connack)) {
-		b.abandon(s)
 		return &leave{code: packet.PacketTooLarge, text: "the CONNACK is larger than what the client takes", reason: engine.ReasonTooLarge}
+	}
+	if p.Will == nil {
+		if err := b.outdateWill(s.id); err != nil {
+			return err
+		}
 	}
 	b.count.connects.Add(1)
 	return s.attach(c, p, func() error { return c.carrier.Push(connack, engine.Disconnect) })

@@ -94,10 +94,8 @@ func (b *Broker) saveSession(s *session, replaced bool) error {
 	s.mu.Unlock()
 	if w != nil {
 		batch.Puts = append(batch.Puts, store.Put{Key: willKey(s.id), Data: b.encodeWill(w)})
-		s.storedWill = true
-	} else if s.storedWill || s.lasting != nil {
+	} else if s.lasting != nil && b.agenda.waitingWill(s.id) == nil { // one that waits goes once the client is let in
 		batch.Deletes = append(batch.Deletes, willKey(s.id))
-		s.storedWill = false
 	}
 	if l := s.lasting; l != nil {
 		l.save.Lock()

@@ -32,8 +32,6 @@ type session struct {
 	will    *will
 	sharing bool // there are shared subscriptions
 	over    bool // it has ended
-
-	storedWill bool // guarded by the stripe
 }
 
 // newSession returns a session without anything.

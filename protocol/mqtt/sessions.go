@@ -141,7 +141,11 @@ func (b *Broker) takeOver(s *session, resumes bool) {
 	if prev {
 		b.count.takeovers.Add(1)
 	}
-	if prev && w != nil && !(resumes && w.delay > 0) {
+	switch {
+	case w == nil:
+	case resumes && w.delay > 0:
+		b.willWaits(s, w) // until the client is let in: it may be refused still
+	default:
 		b.publishWill(s.id, w)
 	}
 	if resumes {
@@ -223,11 +227,16 @@ func (b *Broker) parted(s *session, w *will, why error, lasts bool) {
 	case shutdown && b.store != nil:
 		// It is in the store: if the client does not come back after the next start, it is published then.
 	case lasts && w.delay > 0:
-		b.agenda.will(s.id, w, min(w.delay, seconds(s.expiry())))
+		b.willWaits(s, w)
 	default:
 		b.publishWill(s.id, w) // also if it was to wait and the session ends now [MQTT-3.1.3-9]
 	}
 	b.goOn(s, lasts)
+}
+
+// willWaits publishes a will after its delay or when its session ends, unless the client comes back before.
+func (b *Broker) willWaits(s *session, w *will) {
+	b.agenda.will(s.id, w, min(w.delay, seconds(s.expiry())))
 }
 
 func seconds(n uint32) time.Duration { return time.Duration(n) * time.Second }
@@ -244,7 +253,8 @@ func (b *Broker) departed(c *conn, s *session, reason string) {
 	}
 }
 
-// abandon undoes claim for a client that is refused after all: a session that was there before goes on as one whose client is away. The caller holds the stripe.
+// abandon undoes claim for a client that is refused after all: a session that was there before goes on as one whose client is away, and so does the will that waits for it. The
+// caller holds the stripe.
 func (b *Broker) abandon(s *session) {
 	s.mu.Lock()
 	w := s.will
@@ -254,7 +264,11 @@ func (b *Broker) abandon(s *session) {
 		s.lasting.since = b.now()
 	}
 	s.mu.Unlock()
-	b.forgetWill(s.id, w)
+	if waiting := b.agenda.waitingWill(s.id); waiting != nil {
+		b.keepWill(s.id, waiting) // that of the client may have replaced it
+	} else {
+		b.forgetWill(s.id, w)
+	}
 	b.goOn(s, lasts)
 }
 
@@ -350,9 +364,6 @@ func (s *session) prepare(user string, p *packet.ConnectPacket, expiry uint32, w
 			l.next = s.broker.logEnd()
 		}
 		s.broker.agenda.cancel(s)
-	}
-	if s.broker.agenda.hasWill(s.id) {
-		s.storedWill = true // and goes when the session is stored
 	}
 }
 

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/bus"
+	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/protocol/mqtt/packet"
 	"github.com/spate-io/spate/store"
@@ -118,6 +120,30 @@ func (b *Broker) publishWill(client string, w *will) {
 		b.retained.change(batch, e)
 	}
 	b.bus.SubmitWith(batch, []*event.Event{e}, done)
+}
+
+// keepWill has a will in the store that waits for its client.
+func (b *Broker) keepWill(client string, w *will) {
+	b.store.Submit(&store.Batch{Puts: []store.Put{{Key: willKey(client), Data: b.encodeWill(w)}}}, func(err error) {
+		if err != nil && !errors.Is(err, store.ErrClosed) {
+			b.log.Error("a will that waits may be lost if the server ends before it is due", "client", describe(client), "error", err)
+		}
+	})
+}
+
+// outdateWill takes the will that waits for a client out of the store, if the client is about to be let in without another. It is the last that may refuse the client: so a client
+// that is refused leaves its will waiting, and that of one which was told that it is connected is not published after a crash.
+func (b *Broker) outdateWill(client string) error {
+	if b.agenda.waitingWill(client) == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	err := store.Commit(ctx, b.store, &store.Batch{Deletes: []string{willKey(client)}})
+	if err == nil || errors.Is(err, store.ErrFull) { // what waits for the client may be what fills the disk
+		return nil
+	}
+	return &leave{code: failure(err), text: "the last will cannot be removed", reason: engine.ReasonInternal, cause: err}
 }
 
 // forgetWill takes a will out of the store.

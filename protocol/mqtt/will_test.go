@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spate-io/spate/protocol/mqtt"
 	"github.com/spate-io/spate/protocol/mqtt/packet"
 )
 
@@ -119,6 +120,61 @@ func TestWillDelay(t *testing.T) {
 		t.Errorf("a will with a delay of 2 s came after %s", took)
 	}
 	b.connect(t, packet.V5, "last").nothing(watcher)
+}
+
+// A client that comes back and is refused leaves its will of before waiting, also over a crash: whether it was away or was cut off for the new connection, and whatever will that
+// has.
+func TestWillOfRefusedClient(t *testing.T) {
+	t.Parallel()
+	old := will(delayed(packet.Will{Topic: "gone", Payload: []byte("old"), QoS: 1}, 1))
+	another := will(delayed(packet.Will{Topic: "gone", Payload: []byte("new"), QoS: 1}, 1))
+	for name, test := range map[string]struct {
+		away, large, crash bool     // large is the CONNACK; otherwise the registry fails
+		with               []option // of the connection that is refused
+	}{
+		"taken over":                     {},
+		"taken over by one with a will":  {with: []option{another}},
+		"taken over, crash":              {crash: true},
+		"away, crash":                    {away: true, crash: true},
+		"away, with another will, crash": {away: true, crash: true, with: []option{another}},
+		"CONNACK too large, crash":       {away: true, large: true, crash: true, with: []option{another, maximumPacketSize(5)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBroker(t, settings{config: mqtt.Config{WillGrace: time.Millisecond}})
+			watcher := b.connect(t, packet.V5, "watcher", resume, expiry(100)).sub(1, "gone")
+			first := b.connect(t, packet.V5, "dev", resume, expiry(100), old)
+			if test.away {
+				first.kill()
+				if !until(func() bool { return b.App().MQTT().Stats().Connected == 1 }) {
+					t.Fatal("the client is still there")
+				}
+			}
+			if !test.large {
+				b.FailCommits(100, puts("$devices/registry/dev"), errDisk) // it also notes that the client has gone
+			}
+			c := b.open(t, packet.V5).hello("dev", append(test.with, resume, expiry(100))...)
+			c.ended()
+			if !test.away {
+				first.refused(packet.SessionTakenOver)
+			}
+			if test.crash {
+				b.Crash()
+				watcher = b.connect(t, packet.V5, "watcher", resume, expiry(100))
+			}
+			watcher.gets("gone=old q1")
+		})
+	}
+}
+
+// A client that comes back without a will, and is let in, has none, not even over a crash.
+func TestWillIsOutdated(t *testing.T) {
+	b := newBroker(t, settings{})
+	b.connect(t, packet.V5, "dev", resume, expiry(100), will(delayed(packet.Will{Topic: "gone"}, 100))).kill()
+	b.connect(t, packet.V5, "dev", resume, expiry(100))
+	if entries, err := b.App().Streams().Store().Scan(t.Context(), "mqtt/will/", "", 10); err != nil || len(entries) > 0 {
+		t.Errorf("in the store are %v, %v", entries, err)
+	}
 }
 
 // What a will says reaches its subscribers: [MQTT-3.1.3-10].
