@@ -32,7 +32,7 @@
 //	  roles:
 //	    operator:
 //	      publish: ["commands/#"]
-//	      subscribe: ["#"]
+//	      subscribe: ["#", "$devices/#"] # '#' alone covers nothing that begins with '$'
 //	      admin: true
 //	    device:
 //	      publish: ["devices/{user}/#"]
