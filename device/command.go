@@ -122,7 +122,8 @@ func (s *Service) Send(ctx context.Context, id, method string, payload []byte, o
 	return s.SendAs(ctx, s.NewCommandID(), id, method, payload, o)
 }
 
-// SendAs is Send with an identifier from [Service.NewCommandID]. With that of a command that the device has already, nothing happens.
+// SendAs is Send with an identifier from [Service.NewCommandID]. With that of a command that the device has already, nothing happens, but that its end is
+// told once more if it is over.
 func (s *Service) SendAs(ctx context.Context, command, id, method string, payload []byte, o CallOptions) (Command, error) {
 	c, e, err := s.newCommand(ctx, command, id, method, payload, o)
 	if err == nil {
@@ -141,7 +142,7 @@ func (s *Service) Call(ctx context.Context, id, method string, payload []byte, o
 	return s.CallAs(ctx, s.NewCommandID(), id, method, payload, o)
 }
 
-// CallAs is Call with an identifier from [Service.NewCommandID].
+// CallAs is Call with an identifier from [Service.NewCommandID]. With that of a command that the device has already, it waits for the answer to that.
 func (s *Service) CallAs(ctx context.Context, command, id, method string, payload []byte, o CallOptions) (Command, error) {
 	c, e, err := s.newCommand(ctx, command, id, method, payload, o)
 	if err != nil {

@@ -10,7 +10,7 @@ func (s *Service) Held() (n [5]int) {
 	defer s.answers.mu.Unlock()
 	s.wheel.mu.Lock()
 	defer s.wheel.mu.Unlock()
-	return [5]int{len(s.locks.held), len(s.left), len(s.notices), len(s.answers.waiting), len(s.wheel.armed)}
+	return [5]int{len(s.locks.held), len(s.left), len(s.notices), len(s.answers.waiting) + s.answers.places, len(s.wheel.armed)}
 }
 
 // MaxNotices bounds the notices.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -281,7 +282,8 @@ type answers struct {
 	client  *bus.Client
 
 	mu      sync.Mutex
-	waiting map[string]chan *event.Event // by the ID of the event
+	waiting map[string][]chan *event.Event // by the ID of the event; several may ask with the same
+	places  int                            // how many wait
 }
 
 // headerRequest has the ID of the event of the inbox that something is the answer to.
@@ -311,32 +313,48 @@ func (a *answers) Deliver(m *bus.Message) bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if c := a.waiting[request]; c != nil {
-		delete(a.waiting, request)
-		c <- m.Keep() // it has room for one
+	callers := a.waiting[request]
+	if len(callers) == 0 {
+		return true
 	}
+	told := m.Keep()
+	for _, c := range callers {
+		c <- told // it has room for one
+	}
+	a.places -= len(callers)
+	delete(a.waiting, request)
 	return true
 }
 
 // open makes a place for an answer.
-func (a *answers) open(request string) (<-chan *event.Event, error) {
+func (a *answers) open(request string) (chan *event.Event, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.waiting == nil {
-		a.waiting = map[string]chan *event.Event{}
+		a.waiting = map[string][]chan *event.Event{}
 	}
-	if len(a.waiting) >= maxWaiting {
+	if a.places >= maxWaiting {
 		return nil, ErrBusy
 	}
 	c := make(chan *event.Event, 1)
-	a.waiting[request] = c
+	a.waiting[request] = append(a.waiting[request], c)
+	a.places++
 	return c, nil
 }
 
-func (a *answers) forget(request string) {
+// forget gives a place back, if no answer has come.
+func (a *answers) forget(request string, c chan *event.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.waiting, request)
+	callers := a.waiting[request]
+	at := slices.Index(callers, c)
+	if at < 0 {
+		return
+	}
+	a.places--
+	if a.waiting[request] = slices.Delete(callers, at, at+1); len(callers) == 1 {
+		delete(a.waiting, request)
+	}
 }
 
 func (a *answers) close() {
@@ -352,7 +370,7 @@ func (s *Service) ask(ctx context.Context, e *event.Event, wait time.Duration) (
 	if err != nil {
 		return nil, err
 	}
-	defer s.answers.forget(request)
+	defer s.answers.forget(request, answer)
 	if err := s.commit(nil, e); err != nil {
 		return nil, err
 	}

@@ -286,8 +286,11 @@ func (t *turn) call() error {
 		Created: t.Event.Time, Expires: time.UnixMilli(expires).UTC(),
 	}
 	known, err := t.get(commandName + c.ID)
-	if err != nil || known != nil { // given twice, by somebody who does not know whether it was stored
+	if err != nil {
 		return err
+	}
+	if known != nil {
+		return t.callAgain(known)
 	}
 	e, err := t.read(t.ctx, t.id)
 	if err != nil {
@@ -304,6 +307,15 @@ func (t *turn) call() error {
 		q.Open = append(q.Open, openCommand{ID: c.ID, State: Queued, Expires: expires})
 		return errors.Join(t.Put(payloadName+c.ID, t.Event.Data), t.keepCommand(c, true))
 	})
+}
+
+// callAgain takes a command that the device has already, from somebody who does not know whether it was stored. If it is over, that is told once more, as the caller may wait.
+func (t *turn) callAgain(known []byte) error {
+	c, err := decodeTold(known)
+	if err != nil || !c.Final() {
+		return err
+	}
+	return t.tellCommand(c)
 }
 
 // finish ends a command, which is at a place of the open ones or, with -1, not among them.
