@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -161,10 +162,13 @@ func (s *Service) expect(e *entry) {
 	}
 }
 
-// heardOf notes that a device has said something over a topic, which a door need not know.
-func (s *Service) heardOf(e *entry) {
-	if s.absentAfter(e) > 0 {
-		s.wheel.armIdle(e.ID, s.now())
+// updated has a device looked at of which a subject says that its state was updated: it may have reported something, which a door need not know. It is called once the
+// update is on disk, as one that is looked at before that is still as it was.
+func (s *Service) updated(subject string) {
+	id, tail, _ := strings.Cut(strings.TrimPrefix(subject, bus.DeviceRoot+"/"), "/")
+	may := func(r AbsenceRule) bool { return r.IDs == "" || bus.Glob(r.IDs, id) }
+	if tail == "state/update/accepted" && slices.ContainsFunc(s.config.Absence, may) {
+		s.wheel.armIdle(id, s.now())
 	}
 }
 

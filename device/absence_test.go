@@ -384,3 +384,27 @@ func TestAbsenceWithManyRestarts(t *testing.T) {
 		})
 	}
 }
+
+// What a device reports ends its absence also if the time at which it is looked at comes before the report is on disk.
+func TestAbsenceEndsWithASlowReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := start(t, absent())
+		k.devices().Disconnected(k.connect("fan"), "quit")
+		k.pass(40*time.Second + 999*time.Millisecond)
+		k.wantAbsences("gone", "fan absent")
+		var slow atomic.Bool
+		reports := k.Appends("$devices/fan/state/update/accepted")
+		k.FailCommits(1, func(b *store.Batch) bool { // none fails, and one takes a while
+			if reports(b) && slow.CompareAndSwap(false, true) {
+				k.pass(1500 * time.Millisecond)
+			}
+			return false
+		}, store.ErrClosed)
+		k.say("$devices/fan/state/reported", `{"a":1}`)
+		k.pass(5 * time.Second)
+		if !slow.Load() {
+			t.Error("the report was not slow")
+		}
+		k.wantAbsences("it has reported", "fan absent", "fan present")
+	})
+}

@@ -307,6 +307,7 @@ func (a *answers) listen() error {
 
 // Deliver implements bus.Subscriber. It never waits.
 func (a *answers) Deliver(m *bus.Message) bool {
+	a.service.updated(m.Event().Subject)
 	request := m.Event().Header(headerRequest)
 	if request == "" {
 		return true

@@ -254,11 +254,7 @@ func (t *turn) update(r request, wrong error) error {
 
 // heardState follows from an update that may be what the device has reported. The first one of a device that never connected says that it listens in another way.
 func (t *turn) heardState(e *entry, doc *document, first bool) error {
-	if doc.Heard != doc.At {
-		return nil
-	}
-	t.heardOf(e)
-	if !first || !e.FirstSeen.IsZero() {
+	if doc.Heard != doc.At || !first || !e.FirstSeen.IsZero() {
 		return nil
 	}
 	return t.onQueue(func(*queue) error { return nil })
