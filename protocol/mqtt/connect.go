@@ -136,7 +136,7 @@ func (t *turn) establish(p *packet.ConnectPacket, id auth.Identity, said *packet
 	}
 	k := b.stripe(p.ClientID)
 	k.Lock()
-	s, present, err := b.claim(c, p)
+	s, present, ousted, err := b.claim(c, p)
 	if err == nil {
 		if err = t.welcome(s, p, present, said); err != nil && c.session == nil {
 			b.abandon(s)
@@ -144,6 +144,9 @@ func (t *turn) establish(p *packet.ConnectPacket, id auth.Identity, said *packet
 				b.opts.Devices.Disconnected(c.device(s), "the client could not be told that it is connected")
 			}
 		}
+	}
+	if ousted != nil && c.epoch == 0 { // else it is known that a later connection has begun
+		b.departed(ousted, ousted.session, engine.ReasonTakenOver)
 	}
 	k.Unlock()
 	if err != nil {

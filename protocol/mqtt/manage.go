@@ -130,7 +130,10 @@ func (b *Broker) End(ctx context.Context, client string) error {
 
 // expel ends a session, whose client is told why if it is there. The caller holds the stripe.
 func (b *Broker) expel(s *session, code packet.Code, reason engine.Reason) {
-	_, w := b.takeOverFor(s, code, reason)
+	ousted, w := b.takeOverFor(s, code, reason)
+	if ousted != nil {
+		b.departed(ousted, s, reason)
+	}
 	if w == nil {
 		w = b.agenda.takeWill(s.id)
 	}

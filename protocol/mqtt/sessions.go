@@ -27,22 +27,23 @@ func (b *Broker) lookup(id string) *session {
 	return b.sessions[id]
 }
 
-// claim finds the session of a client, or makes one, takes it over from whoever has it, and stores what has to outlive a crash. The caller holds the stripe.
-func (b *Broker) claim(c *conn, p *packet.ConnectPacket) (s *session, present bool, err error) {
+// claim finds the session of a client, or makes one, takes it over from whoever has it, and stores what has to outlive a crash. Ousted is the connection that it was taken
+// from, of which nobody was told yet that it has ended. The caller holds the stripe.
+func (b *Broker) claim(c *conn, p *packet.ConnectPacket) (s *session, present bool, ousted *conn, err error) {
 	w, err := b.newWill(c, p) // what can be refused, before anything is taken from anybody
 	if err != nil {
-		return nil, false, err
+		return nil, false, nil, err
 	}
 	old := b.lookup(p.ClientID)
 	if err := b.canStore(p, w, old); err != nil {
-		return nil, false, err
+		return nil, false, nil, err
 	}
 	if old != nil {
 		if err := b.mayClaim(c, old); err != nil {
-			return nil, false, err
+			return nil, false, nil, err
 		}
 		resumes := !p.CleanStart && old.expiry() > 0 // what ends with its connection ends now
-		b.takeOver(old, resumes)
+		ousted = b.takeOver(old, resumes)
 		if resumes {
 			s, present = old, true
 		} else {
@@ -62,9 +63,9 @@ func (b *Broker) claim(c *conn, p *packet.ConnectPacket) (s *session, present bo
 	b.mu.Unlock()
 	if err := b.saveSession(s, old != nil && old.lasting != nil && !present); err != nil && !(present && errors.Is(err, store.ErrFull)) {
 		b.abandon(s)
-		return nil, false, &leave{code: failure(err), text: "the session cannot be stored", reason: engine.ReasonInternal, cause: err}
+		return nil, false, ousted, &leave{code: failure(err), text: "the session cannot be stored", reason: engine.ReasonInternal, cause: err}
 	}
-	return s, present, nil
+	return s, present, ousted, nil
 }
 
 // canStore refuses a client whose session or will cannot be stored now, before anything is taken from anybody. A session that is stored already goes on: what waits for it may be
@@ -136,9 +137,9 @@ func (b *Broker) enlist(s *session, user string) bool {
 }
 
 // takeOver takes a session from its connection, if it has one [MQTT-3.1.4-3].
-func (b *Broker) takeOver(s *session, resumes bool) {
-	prev, w := b.takeOverFor(s, packet.SessionTakenOver, engine.ReasonTakenOver)
-	if prev {
+func (b *Broker) takeOver(s *session, resumes bool) (ousted *conn) {
+	ousted, w := b.takeOverFor(s, packet.SessionTakenOver, engine.ReasonTakenOver)
+	if ousted != nil {
 		b.count.takeovers.Add(1)
 	}
 	switch {
@@ -149,18 +150,18 @@ func (b *Broker) takeOver(s *session, resumes bool) {
 		b.publishWill(s.id, w)
 	}
 	if resumes {
-		return
+		return ousted
 	}
 	if waiting := b.agenda.takeWill(s.id); waiting != nil {
 		b.publishWill(s.id, waiting) // its session ends now
 	}
+	return ousted
 }
 
 // takeOverFor takes a session from its connection, which is told why, and returns its will.
-func (b *Broker) takeOverFor(s *session, code packet.Code, reason engine.Reason) (taken bool, w *will) {
+func (b *Broker) takeOverFor(s *session, code packet.Code, reason engine.Reason) (ousted *conn, w *will) {
 	s.mu.Lock()
-	prev := s.conn
-	if prev != nil {
+	if ousted = s.conn; ousted != nil {
 		s.conn = nil
 		w, s.will = s.will, nil
 		if s.lasting != nil {
@@ -169,12 +170,11 @@ func (b *Broker) takeOverFor(s *session, code packet.Code, reason engine.Reason)
 		s.giveBackLocked()
 	}
 	s.mu.Unlock()
-	if prev == nil {
-		return false, nil
+	if ousted != nil {
+		ousted.carrier.Close(reason, &leave{code: code, text: reason.String(), reason: reason})
+		b.count.connected.Add(-1)
 	}
-	prev.carrier.Close(reason, &leave{code: code, text: reason.String(), reason: reason})
-	b.departed(prev, s, reason.String())
-	return true, w
+	return ousted, w
 }
 
 // detach is told that a connection has ended.
@@ -199,7 +199,8 @@ func (b *Broker) detach(c *conn, why error) {
 		s.goAwayLocked()
 	}
 	s.mu.Unlock()
-	b.departed(c, s, engine.ReasonOf(why, engine.ReasonPeer).String())
+	b.count.connected.Add(-1)
+	b.departed(c, s, engine.ReasonOf(why, engine.ReasonPeer))
 	b.parted(s, w, why, lasts)
 	serve(shares) // what it has given back is for others
 }
@@ -242,14 +243,13 @@ func (b *Broker) willWaits(s *session, w *will) {
 func seconds(n uint32) time.Duration { return time.Duration(n) * time.Second }
 
 // departed tells that a connection is gone.
-func (b *Broker) departed(c *conn, s *session, reason string) {
-	b.count.connected.Add(-1)
+func (b *Broker) departed(c *conn, s *session, reason engine.Reason) {
 	if d := b.opts.Devices; d != nil {
 		session := c.device(s)
 		if silent, known := c.carrier.Silence(); known {
 			session.Heard = session.At.Add(-silent)
 		}
-		d.Disconnected(session, reason)
+		d.Disconnected(session, reason.String())
 	}
 }
 
