@@ -65,6 +65,7 @@ func (c *conn) details() *connMore {
 
 // serve takes every complete packet of in, and answers with as few writes and commits as it can: one each, usually.
 func (c *conn) serve(in []byte) (used int, err error) {
+	c.awaitAcks()
 	t := c.broker.turns.Get().(*turn)
 	t.begin(c)
 	defer t.end()
@@ -249,10 +250,18 @@ func (c *conn) stillWelcome() error {
 	return nil
 }
 
+// awaitAcks has a client wait that has sent more than can be answered now, since too much waits for the disk: it is not read for as long.
+func (c *conn) awaitAcks() {
+	if c.acks != nil && c.acks.held.Load() >= maxAnswers {
+		c.acks.await(&c.acks.held, maxAnswers, c.carrier.Context().Done())
+	}
+}
+
 // acks are the acknowledgements of a connection that wait for commits: they leave in the order of what they acknowledge [MQTT-4.6.0-2].
 type acks struct {
 	mu      sync.Mutex
 	waiting atomic.Int32 // messages that are received and not acknowledged yet
+	held    atomic.Int32 // answers of all kinds
 	head    *ackGroup
 	tail    *ackGroup
 	freed   chan struct{} // closed when some have left, if somebody waits
@@ -262,7 +271,8 @@ type acks struct {
 type ackGroup struct {
 	next  *ackGroup
 	bytes []byte
-	count int32
+	count int32 // messages
+	held  int32 // answers
 	ready bool
 }
 
@@ -271,6 +281,7 @@ func (a *acks) add(g *ackGroup) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.waiting.Add(g.count)
+	a.held.Add(g.held)
 	if a.tail == nil {
 		a.head, a.tail = g, g
 		return
@@ -304,6 +315,7 @@ func (a *acks) settle(g *ackGroup, bytes []byte, to carrier) {
 	for a.head != nil && a.head.ready {
 		_ = to.Push(a.head.bytes, engine.Disconnect)
 		a.waiting.Add(-a.head.count)
+		a.held.Add(-a.head.held)
 		if a.head = a.head.next; a.head == nil {
 			a.tail = nil
 		}
@@ -316,9 +328,16 @@ func (a *acks) settle(g *ackGroup, bytes []byte, to carrier) {
 
 // wait waits until fewer than most messages wait for their acknowledgement.
 func (a *acks) wait(most int32, until <-chan struct{}) {
-	for a.count() >= most {
+	if a != nil {
+		a.await(&a.waiting, most, until)
+	}
+}
+
+// await waits until n is less than most.
+func (a *acks) await(n *atomic.Int32, most int32, until <-chan struct{}) {
+	for n.Load() >= most {
 		a.mu.Lock()
-		if a.waiting.Load() < most {
+		if n.Load() < most {
 			a.mu.Unlock()
 			return
 		}

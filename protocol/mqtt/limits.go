@@ -87,6 +87,8 @@ const (
 	never = 0xFFFFFFFF
 	// replyFlush is how many bytes of replies are collected before they are sent.
 	replyFlush = 64 << 10
+	// maxAnswers is how many answers of a connection may wait for the disk, of whatever kind. Beyond that the client is not read. Each takes about 100 bytes if it comes alone.
+	maxAnswers = 4096
 	// publishBatch is how many messages of one read are committed together: beyond that the first ones are handed over while the rest is decoded.
 	publishBatch = 512
 	// nearPlaces is how far apart messages of the log may be that are read at once, with what lies between.

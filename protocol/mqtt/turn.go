@@ -96,8 +96,9 @@ func (t *turn) enter(f packet.Frame) error {
 
 // room hands over what has been collected, if that is much.
 func (t *turn) room() error {
-	if most := t.c.broker.batch; len(t.events) >= most || len(t.inbound) >= most {
+	if most := t.c.broker.batch; len(t.events) >= most || len(t.inbound) >= most || len(t.answers) >= most {
 		t.submit()
+		t.c.awaitAcks()
 	}
 	if len(t.out) >= replyFlush {
 		return t.flush()
@@ -311,7 +312,7 @@ func (c *conn) queue(answers []answer) *ackGroup {
 	if c.acks == nil {
 		c.acks = &acks{}
 	}
-	g := &ackGroup{}
+	g := &ackGroup{held: int32(len(answers))}
 	for i := range answers {
 		if answers[i].counts() {
 			g.count++
