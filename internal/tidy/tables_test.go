@@ -112,8 +112,9 @@ var ours = tables{
 		"task/task.go":                  {1, "every task: its scope waits for it"},
 	},
 	sleeps: map[string]allowance{
-		"auth/password_test.go": {1, "a slow hash under the fake clock: it is a method, called from synctest.Test only"},
-		"device/kit_test.go":    {1, "pauses under the fake clock: a method, called from synctest.Test and CrashEverywhere only"},
+		"auth/password_test.go":          {1, "a slow hash under the fake clock: it is a method, called from synctest.Test only"},
+		"device/kit_test.go":             {1, "pauses under the fake clock: a method, called from synctest.Test and CrashEverywhere only"},
+		"protocol/mqtt/presence_test.go": {1, "a disk that takes its time, in the store of the test; nothing waits for it to be over"},
 	},
 	skips:   map[string]allowance{},
 	globals: map[string]string{},
