@@ -12,6 +12,7 @@ import (
 	"github.com/spate-io/spate"
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/engine"
+	"github.com/spate-io/spate/event"
 	"github.com/spate-io/spate/protocol/mqtt"
 	"github.com/spate-io/spate/protocol/mqtt/packet"
 	"github.com/spate-io/spate/protocol/resp"
@@ -72,8 +73,31 @@ func (s *Settings) check() (errs []error) {
 		fail("resp.overflow", "%q is not one of disconnect, drop-newest, drop-oldest and block", s.RESP.Overflow)
 	}
 	s.checkLimits(fail)
+	s.checkEvents(fail)
 	s.checkMQTT(fail)
 	return errs
+}
+
+// checkEvents refuses limits in which what the server itself says of devices would not fit, so that none could connect. Zero is the default.
+func (s *Settings) checkEvents(fail func(path, format string, args ...any)) {
+	e := s.Bus.Event
+	for _, l := range []struct {
+		key      string
+		n, least int
+	}{
+		{"subject_length", e.SubjectLength, 256}, // $devices/ID/commands/COMMAND/request/METHOD
+		{"subject_levels", e.SubjectLevels, 8},
+		{"headers", e.Headers, 8},
+		{"header_bytes", e.HeaderBytes, 2 << 10}, // the correlation data of a request, and what says what it answers
+		{"data_length", e.DataLength, 4 << 10},
+	} {
+		if l.n != 0 && l.n < l.least {
+			fail("bus.event."+l.key, "%d is less than %d, the least that holds what the server itself says of devices", l.n, l.least)
+		}
+	}
+	if n := e.SubjectLength; n > event.MaxSubjectLength {
+		fail("bus.event.subject_length", "%d is more than %d, the most that MQTT can say", n, event.MaxSubjectLength)
+	}
 }
 
 // checkMQTT refuses limits of MQTT that the protocol cannot say, or that let nobody in.

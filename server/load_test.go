@@ -94,6 +94,11 @@ func TestFilesThatAreWrong(t *testing.T) {
 			`:6: auth.password_cache: "long" is not a duration`, ":8: log.tint: unknown key", ":5: auth.roles: there is no role", ":7: auth.users[0].password: is not",
 			`:9: listen[0]: "redis://127.0.0.1:1" is not a listener`, `:8: log.level: "loud" is not`, ":3: streams[0].durability: must be", ":4: streams[1].key: must be",
 			":1: limits.per_address: 0 would let nobody in"}},
+		{"events in which those of the server do not fit", "bus:\n  event:\n    subject_length: 20\n    subject_levels: 1\n    headers: 7\n    header_bytes: 1\n    data_length: 100\n    key_length: 0\n", []string{
+			":3: bus.event.subject_length: 20 is less than 256, the least that holds what the server itself says of devices", ":4: bus.event.subject_levels: 1 is less than 8, ",
+			":5: bus.event.headers: 7 is less than 8, ", ":6: bus.event.header_bytes: 1 is less than 2048, ", ":7: bus.event.data_length: 100 is less than 4096, "}},
+		{"subjects that MQTT cannot say", "bus: {event: {subject_length: 65536, subject_levels: 8, headers: 0}}\n", []string{
+			":1: bus.event.subject_length: 65536 is more than 65535, the most that MQTT can say"}},
 		{"several things", "engine: kqueue\nlog: {format: xml}\n", []string{
 			`:1: engine: "kqueue" is not one of epoll and net`, `:2: log.format: "xml" is not one of auto, text and json`}},
 		{"a word that is like another by chance", "foo: 1\n", []string{":1: foo: unknown key; known here: listen, engine"}},
