@@ -13,6 +13,7 @@ import (
 	"github.com/spate-io/spate/auth"
 	"github.com/spate-io/spate/engine"
 	"github.com/spate-io/spate/event"
+	"github.com/spate-io/spate/protocol/httpapi"
 	"github.com/spate-io/spate/protocol/mqtt"
 	"github.com/spate-io/spate/protocol/mqtt/packet"
 	"github.com/spate-io/spate/protocol/resp"
@@ -42,9 +43,10 @@ func (s *Settings) check() (errs []error) {
 	for i, l := range s.Listen {
 		path := fmt.Sprintf("listen[%d]", i)
 		s.checkListener(path, l, open, fail)
-		same := slices.IndexFunc(s.Listen[:i], func(other Listener) bool { return other.URL == l.URL })
-		if same >= 0 && l.URL != "" && !strings.HasSuffix(l.URL, ":0") {
-			fail(path, "%s is there already, as listen[%d]; give each address once", l.URL, same)
+		_, address, _ := strings.Cut(l.URL, "://")
+		same := slices.IndexFunc(s.Listen[:i], func(other Listener) bool { return strings.HasSuffix(other.URL, "://"+address) })
+		if same >= 0 && address != "" && !strings.HasSuffix(address, ":0") {
+			fail(path, "%s is there already, as the address of listen[%d]; give each address once", address, same)
 		}
 	}
 	checkEngine("engine", s.Engine, fail)
@@ -74,6 +76,7 @@ func (s *Settings) check() (errs []error) {
 	}
 	s.checkLimits(fail)
 	s.checkEvents(fail)
+	s.checkHTTP(fail)
 	s.checkMQTT(fail)
 	return errs
 }
@@ -100,9 +103,21 @@ func (s *Settings) checkEvents(fail func(path, format string, args ...any)) {
 	}
 }
 
+// checkHTTP refuses origins that no browser sends.
+func (s *Settings) checkHTTP(fail func(path, format string, args ...any)) {
+	for i, o := range s.HTTP.Origins {
+		if err := httpapi.CheckOrigin(o); err != nil {
+			fail(fmt.Sprintf("http.origins[%d]", i), "%w", err)
+		}
+	}
+}
+
 // checkMQTT refuses limits of MQTT that the protocol cannot say, or that let nobody in.
 func (s *Settings) checkMQTT(fail func(path, format string, args ...any)) {
-	const least = 256 // a CONNECT with a will and a password
+	const (
+		least    = 256 // a CONNECT with a will and a password
+		leastLog = 1 << 20
+	)
 	l := s.MQTT.Limits
 	switch most := s.Limits.Message; {
 	case l.PacketSize < least:
@@ -123,6 +138,9 @@ func (s *Settings) checkMQTT(fail func(path, format string, args ...any)) {
 	}
 	if l.TopicAliases > mqtt.MaxTopicAliases {
 		fail("mqtt.limits.topic_aliases", "%d is more than %d, the most that the protocol can say", l.TopicAliases, mqtt.MaxTopicAliases)
+	}
+	if l.LogBytes != 0 && l.LogBytes < leastLog {
+		fail("mqtt.limits.log_bytes", "%d is less than %d (1MiB), the least: what waits for a session would be lost before it comes back", l.LogBytes, leastLog)
 	}
 	if l.Expiry > 0 && l.Expiry < time.Second {
 		fail("mqtt.limits.expiry", "%s is less than 1s, the least that the protocol can say; 0s is for ever", l.Expiry)

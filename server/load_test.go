@@ -103,7 +103,12 @@ func TestFilesThatAreWrong(t *testing.T) {
 			`:1: engine: "kqueue" is not one of epoll and net`, `:2: log.format: "xml" is not one of auto, text and json`}},
 		{"a word that is like another by chance", "foo: 1\n", []string{":1: foo: unknown key; known here: listen, engine"}},
 		{"the same listener twice", "listen: [resp://127.0.0.1:7000, resp://127.0.0.1:7000]\n", []string{
-			":1: listen[1]: resp://127.0.0.1:7000 is there already, as listen[0]; give each address once"}},
+			":1: listen[1]: 127.0.0.1:7000 is there already, as the address of listen[0]; give each address once"}},
+		{"listeners with one address", "listen:\n  - mqtt://127.0.0.1:7000\n  - echo://127.0.0.1:17000\n  - ws://127.0.0.1:7000\n  - resp+unix:///a/s\n  - http+unix:///a/s\n  - echo://127.0.0.1:0\n  - resp://127.0.0.1:0\n", []string{
+			":4: listen[2]: 127.0.0.1:7000 is there already, as the address of listen[0]", ":6: listen[4]: /a/s is there already, as the address of listen[3]"}},
+		{"origins that no browser sends", "http:\n  origins:\n    - https://app.example.com\n    - '*'\n    - app.example.com\n    - https://*.example.com\n", []string{
+			`:4: http.origins[1]: the origin "*" is not usable`, `:5: http.origins[2]: the origin "app.example.com" is not usable`, `:6: http.origins[3]: the origin "https://*.example.com" is not usable`}},
+		{"a log of MQTT that holds nothing", "mqtt:\n  limits:\n    log_bytes: 1\n", []string{":3: mqtt.limits.log_bytes: 1 is less than 1048576 (1MiB), the least"}},
 		{"a version for no certificate", "listen:\n  - url: http://127.0.0.1:0\n    tls: {min_version: '1.3'}\n", []string{
 			":3: listen[0].tls: names no certificate"}},
 		{"a tab in the first line", "\tengine: net\n", []string{":1: not YAML: found character that cannot start any token"}},

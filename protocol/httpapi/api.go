@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -257,13 +258,11 @@ func (d *Door) preflight(w http.ResponseWriter, r *http.Request) bool {
 // isAPI tells whether a path belongs to the API.
 func isAPI(path string) bool { return strings.HasPrefix(path, apiPath) }
 
-// checkOrigins reports origins that no browser sends.
-func checkOrigins(origins []string) *problem {
-	for _, o := range origins {
-		u, err := url.Parse(o)
-		if err != nil || u.Scheme == "" || u.Host == "" || o != u.Scheme+"://"+u.Host || strings.ToLower(o) != o {
-			return problemf(kindConfig, "the origin %.80q is not usable: write it as browsers do, https://app.example.com, lower case, without a path or a wildcard", o)
-		}
+// CheckOrigin says what is wrong with an origin that no browser sends.
+func CheckOrigin(o string) error {
+	u, err := url.Parse(o)
+	if err != nil || u.Scheme == "" || u.Host == "" || o != u.Scheme+"://"+u.Host || strings.ToLower(o) != o || strings.Contains(o, "*") {
+		return fmt.Errorf("the origin %.80q is not usable: write it as browsers do, https://app.example.com, lower case, without a path or a wildcard", o)
 	}
 	return nil
 }

@@ -137,10 +137,10 @@ func New(o Options) (*Door, error) {
 	}
 	d.closings.log = d.opts.Logger
 	d.draining, d.drain = context.WithCancel(context.Background())
-	if p := checkOrigins(o.Origins); p != nil {
-		return nil, p
-	}
 	for _, origin := range o.Origins {
+		if err := CheckOrigin(origin); err != nil {
+			return nil, err
+		}
 		if err := d.cross.AddTrustedOrigin(origin); err != nil {
 			return nil, fmt.Errorf("the origins of pages that may call the API: %w", err)
 		}
