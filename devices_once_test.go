@@ -79,7 +79,7 @@ func TestSessionOlderThanItsDevice(t *testing.T) {
 			if err := c.Disconnect(); err != nil {
 				t.Fatal(err)
 			}
-			for err := error(device.ErrOnline); config.Unknown == "" && err != nil; {
+			for err := device.ErrOnline; config.Unknown == "" && err != nil; {
 				if err = app.Devices().Remove(ctx, "fan"); err != nil && !errors.Is(err, device.ErrOnline) {
 					t.Fatal(err)
 				}
