@@ -12,6 +12,21 @@ func Glob(pattern, s string) bool { return glob(pattern, s, false) }
 // GlobFold is [Glob] without regard to the case of ASCII letters.
 func GlobFold(pattern, s string) bool { return glob(pattern, s, true) }
 
+// GlobClosed tells whether each set of a pattern ends with its ']'. One that does not is taken to end with the pattern, as Redis does, which nobody means.
+func GlobClosed(pattern string) bool {
+	for p := 0; p < len(pattern); {
+		if pattern[p] == '[' {
+			p, _ = globSet(pattern+"]", p+1, 0, false) // the one that is added ends a set that nothing else ends
+		} else {
+			p, _ = globOne(pattern, p, 0, false)
+		}
+		if p > len(pattern) {
+			return false
+		}
+	}
+	return true
+}
+
 // maxStars is where Redis stops.
 const maxStars = 1000
 

@@ -38,6 +38,8 @@ const (
 	Refuse   = "refuse"
 )
 
+const unclosed = "%.40q has a [ without its ]; write \\[ for the character itself"
+
 // Problems returns everything that is wrong with the configuration, key by key.
 func (c Config) Problems() (problems []*FieldError) {
 	wrong := func(bad bool, key, format string, args ...any) {
@@ -52,6 +54,7 @@ func (c Config) Problems() (problems []*FieldError) {
 		wrong(len(list.patterns) > maxPatterns, list.key, "has %d patterns; at most %d are accepted", len(list.patterns), maxPatterns)
 		for i, p := range list.patterns {
 			wrong(p == "" || len(p) > DefaultLabel, fmt.Sprintf("%s[%d]", list.key, i), "must have 1 to %d bytes", DefaultLabel)
+			wrong(!bus.GlobClosed(p), fmt.Sprintf("%s[%d]", list.key, i), unclosed, p)
 		}
 	}
 	switch c.Unknown {
@@ -64,6 +67,7 @@ func (c Config) Problems() (problems []*FieldError) {
 	for i, r := range c.Absence {
 		wrong(r.After < MinAbsence, fmt.Sprintf("absence[%d].after", i), "%v is less than %v, the least", r.After, MinAbsence)
 		wrong(len(r.IDs) > DefaultLabel, fmt.Sprintf("absence[%d].ids", i), "must have at most %d bytes", DefaultLabel)
+		wrong(!bus.GlobClosed(r.IDs), fmt.Sprintf("absence[%d].ids", i), unclosed, r.IDs)
 	}
 	for _, l := range []struct {
 		key     string

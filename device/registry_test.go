@@ -247,6 +247,9 @@ func TestConfig(t *testing.T) {
 	}{
 		{device.Config{Unknown: "maybe"}, "unknown"},
 		{device.Config{IDs: []string{"a", ""}}, "ids[1]"},
+		{device.Config{IDs: []string{"[a]*", "\\[a", "[a"}}, "ids[2]"},
+		{device.Config{Except: []string{"a[b-]"}}, "except[0]"},
+		{device.Config{Absence: []device.AbsenceRule{{After: time.Minute, IDs: "[^]x["}}}, "absence[0].ids"},
 		{device.Config{Except: make([]string, 65)}, "except"},
 		{device.Config{Grace: -1}, "grace"},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -103,11 +104,22 @@ func (s *Settings) checkEvents(fail func(path, format string, args ...any)) {
 	}
 }
 
-// checkHTTP refuses origins that no browser sends.
+// checkHTTP refuses origins that no browser sends, and hosts that no Host header names.
 func (s *Settings) checkHTTP(fail func(path, format string, args ...any)) {
 	for i, o := range s.HTTP.Origins {
 		if err := httpapi.CheckOrigin(o); err != nil {
 			fail(fmt.Sprintf("http.origins[%d]", i), "%w", err)
+		}
+	}
+	other := func(r rune) bool {
+		return r != '-' && r != '.' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}
+	for i, h := range s.HTTP.Hosts {
+		if _, err := netip.ParseAddr(h); err == nil {
+			continue
+		}
+		if h == "" || strings.ContainsFunc(h, other) || strings.HasSuffix(h, ".") {
+			fail(fmt.Sprintf("http.hosts[%d]", i), "%.80q is not the name of a host: write it as app.example.com, without a scheme, a port, a wildcard or a dot at its end", h)
 		}
 	}
 }
@@ -126,6 +138,14 @@ func (s *Settings) checkMQTT(fail func(path, format string, args ...any)) {
 		fail("mqtt.limits.packet_size", "%d is more than %d bytes, the largest packet that there is", l.PacketSize, packet.MaxPacketSize)
 	case most > 0 && l.PacketSize >= most && l.PacketSize != mqtt.DefaultPacketSize: // which follows limits.message
 		fail("mqtt.limits.packet_size", "%d has to be less than limits.message, which is %d: a packet is collected before it is looked at", l.PacketSize, most)
+	}
+	for i, name := range s.MQTT.SharedByKey {
+		path := fmt.Sprintf("mqtt.shared_by_key[%d]", i)
+		if name == "" || strings.ContainsAny(name, "/+#") {
+			fail(path, "%.80q is not the name of a shared subscription: it has at least one character, and none of / + #; * stands for all", name)
+		} else if same := slices.Index(s.MQTT.SharedByKey, name); same < i {
+			fail(path, "%.80q is there already, as mqtt.shared_by_key[%d]; give each name once", name, same)
+		}
 	}
 	if l.ConnectSize < least {
 		fail("mqtt.limits.connect_size", "%d is less than %d bytes, the least that is of use", l.ConnectSize, least)

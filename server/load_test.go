@@ -108,6 +108,13 @@ func TestFilesThatAreWrong(t *testing.T) {
 			":4: listen[2]: 127.0.0.1:7000 is there already, as the address of listen[0]", ":6: listen[4]: /a/s is there already, as the address of listen[3]"}},
 		{"origins that no browser sends", "http:\n  origins:\n    - https://app.example.com\n    - '*'\n    - app.example.com\n    - https://*.example.com\n", []string{
 			`:4: http.origins[1]: the origin "*" is not usable`, `:5: http.origins[2]: the origin "app.example.com" is not usable`, `:6: http.origins[3]: the origin "https://*.example.com" is not usable`}},
+		{"hosts that are none", "http:\n  hosts:\n    - app.local\n    - 'a b'\n    - http://x\n    - '::1'\n    - x:80\n    - '*'\n    - a.\n    - ''\n", []string{
+			`:4: http.hosts[1]: "a b" is not the name of a host`, `:5: http.hosts[2]: "http://x" is not`, `:7: http.hosts[4]: "x:80" is not`, `:8: http.hosts[5]: "*" is not`,
+			`:9: http.hosts[6]: "a." is not`, `:10: http.hosts[7]: "" is not`}},
+		{"names of shared subscriptions that are none", "mqtt:\n  shared_by_key:\n    - a\n    - ''\n    - '*'\n    - a\n    - '#'\n    - a/b\n", []string{
+			`:4: mqtt.shared_by_key[1]: "" is not the name of a shared subscription`, `:6: mqtt.shared_by_key[3]: "a" is there already, as mqtt.shared_by_key[0]; give each name once`,
+			`:7: mqtt.shared_by_key[4]: "#" is not`, `:8: mqtt.shared_by_key[5]: "a/b" is not`}},
+		{"a pattern of devices that does not end", "devices:\n  ids:\n    - '[a-c]*'\n    - '[a'\n", []string{`:4: devices.ids[1]: "[a" has a [ without its ]`}},
 		{"a log of MQTT that holds nothing", "mqtt:\n  limits:\n    log_bytes: 1\n", []string{":3: mqtt.limits.log_bytes: 1 is less than 1048576 (1MiB), the least"}},
 		{"a version for no certificate", "listen:\n  - url: http://127.0.0.1:0\n    tls: {min_version: '1.3'}\n", []string{
 			":3: listen[0].tls: names no certificate"}},
