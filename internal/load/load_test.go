@@ -184,9 +184,8 @@ func TestClosedLoopDoesNotHideADeadServer(t *testing.T) {
 		if r.Requests != 0 || r.Unanswered != 6 || r.Oldest < 140*time.Millisecond || h.Max() != r.Oldest || h.Count() != 0 {
 			t.Errorf("%d requests, %d unanswered for %v, max %v of %d", r.Requests, r.Unanswered, r.Oldest, h.Max(), h.Count())
 		}
-		half := time.Now().Add(100 * time.Millisecond)
 		r = mustRun(t, Options{
-			Address: serve(t, nil, dying(half)), Work: Echo{}, Conns: 3, Duration: 300 * time.Millisecond, Plain: plain,
+			Address: serve(t, nil, dying(150*time.Millisecond)), Work: Echo{}, Conns: 3, Duration: 500 * time.Millisecond, Plain: plain,
 		})
 		if h := &r.Latency[Ordinary]; r.Requests == 0 || r.Unanswered != 3 || h.Max() < 150*time.Millisecond {
 			t.Errorf("half way: %d requests, %d unanswered, max %v", r.Requests, r.Unanswered, h.Max())

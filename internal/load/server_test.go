@@ -49,14 +49,18 @@ func echo(c net.Conn) { _, _ = io.Copy(c, c) }
 // deaf reads and never answers.
 func deaf(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
-// dying echoes until a moment, and then only reads.
-func dying(when time.Time) func(net.Conn) {
+// dying echoes on each connection for a time after its first message, and then only reads.
+func dying(after time.Duration) func(net.Conn) {
 	return func(c net.Conn) {
 		buf := make([]byte, 1024)
+		var when time.Time
 		for {
 			n, err := c.Read(buf)
 			if err != nil {
 				return
+			}
+			if when.IsZero() {
+				when = time.Now().Add(after)
 			}
 			if time.Now().After(when) {
 				deaf(c)
